@@ -10,6 +10,7 @@
 #include "analysis/corpus/identity.h"
 #include "analysis/corpus/manifest.h"
 #include "analysis/corpus/shard.h"
+#include "analysis/corpus/statistics.h"
 #include "analysis/corpus/window_batches.h"
 #include "base/check.h"
 #include "base/file_lock.h"
@@ -24,11 +25,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Writes each shard and then the manifest, while the next shard is filled.
+/// So much is read again at most by a run that goes on after a kill.
+constexpr uint64_t kBytesBetweenStatistics = 2'000'000'000;
+
+/// Writes each shard and then the manifest, and sums up its rows, while the next shard is filled.
 class ShardWriter {
  public:
-  ShardWriter(fs::path folder, CorpusManifest manifest)
-      : folder_(std::move(folder)), manifest_(std::move(manifest)), thread_([this] { run(); }) {}
+  ShardWriter(fs::path folder, CorpusManifest manifest, RowStatistics statistics)
+      : folder_(std::move(folder)),
+        manifest_(std::move(manifest)),
+        statistics_(std::move(statistics)),
+        thread_([this] { run(); }) {}
 
   ~ShardWriter() {
     {
@@ -62,6 +69,8 @@ class ShardWriter {
     wait(lock);
     return manifest_;
   }
+  /// Of the shards in the manifest; after drain().
+  RowStatistics& statistics() { return statistics_; }
 
  private:
   void wait(std::unique_lock<std::mutex>& lock) {
@@ -78,6 +87,7 @@ class ShardWriter {
         CorpusManifest manifest = manifest_;
         lock.unlock();
         write(*shard_, manifest);
+        sum_up(*shard_, manifest.shards.back());
         lock.lock();
         manifest_ = std::move(manifest);
         written_ = std::move(shard_);
@@ -110,9 +120,19 @@ class ShardWriter {
     manifest.write(folder_ / "manifest.json");
   }
 
+  void sum_up(const CorpusShard& shard, const ShardEntry& entry) {
+    statistics_.add_shard([&](const std::string& site) { return shard.rows(site); }, entry.last);
+    unsaved_ += entry.bytes;
+    if (unsaved_ < kBytesBetweenStatistics) return;
+    statistics_.write(folder_ / kStatisticsFile, false);
+    unsaved_ = 0;
+  }
+
   fs::path folder_;
   CorpusManifest manifest_;
-  std::mutex mutex_;  // guards everything below, and manifest_
+  RowStatistics statistics_;  // the thread's, until drain()
+  uint64_t unsaved_ = 0;      // bytes of shards since the statistics were written
+  std::mutex mutex_;          // guards everything below, and manifest_
   std::condition_variable changed_;
   std::unique_ptr<CorpusShard> shard_, written_;
   int64_t skipped_ = 0;
@@ -169,7 +189,7 @@ CorpusManifest find_manifest(const fs::path& folder, const Json& identity, Purpo
       // The first shard may be there without a manifest, where a process was killed between the
       // two.
       const std::string name = entry.path().filename().string();
-      if (name != "lock" && name != shard_name(0))
+      if (name != "lock" && name != shard_name(0) && name != kStatisticsFile)
         user_error("{}: contains {}, but manifest.json is missing; choose another folder",
                    folder.string(), quote(name));
     }
@@ -199,6 +219,8 @@ class CorpusCapture {
         2 * CorpusShard::bytes(batches_.sites(), sparse_, summary_.shard_tokens);
     Json identity = corpus_identity(model, windows, hooks, options.weights_digest);
     identity["plan"]["shard_tokens"] = summary_.shard_tokens;
+    if (options.covariance) identity["plan"]["covariance"] = true;
+    statistics_ = std::make_unique<RowStatistics>(identity, batches_.sites(), options.covariance);
     summary_.folder = folder / rank_folder_name(corpus.rank, corpus.world);
     check_world(folder, corpus.world);
     if (purpose == Purpose::kCapture)
@@ -217,11 +239,13 @@ class CorpusCapture {
       if (!manifest_.shards.empty())
         go_on_behind(windows_, manifest_.shards.back().last, summary_.folder.string());
       done_ = manifest_.total(&ShardEntry::tokens);
-      ShardWriter writer(summary_.folder, manifest_);
+      ShardWriter writer(summary_.folder, manifest_,
+                         statistics_up_to(summary_.folder, *statistics_, manifest_.ends()));
       const bool at_end = fill(writer);
       manifest_ = writer.drain();
       report_shards(manifest_.shards.size());
-      if (at_end) finish();
+      writer.statistics().write(summary_.folder / kStatisticsFile, at_end);
+      if (at_end) finish(writer.statistics());
     }
     summary_.complete = manifest_.complete;
     summary_.shards = static_cast<int64_t>(manifest_.shards.size());
@@ -251,6 +275,7 @@ class CorpusCapture {
       at = i + 1;
       result.repaired.push_back(problems[i]);
     }
+    repair_statistics(result);
     result.complete = manifest_.complete;
     result.shards = static_cast<int64_t>(manifest_.shards.size());
     result.windows = manifest_.total(&ShardEntry::windows);
@@ -355,19 +380,39 @@ class CorpusCapture {
         shard->digest() != entry.last.digest)
       refuse_changed(index);
     const fs::path made = summary_.folder / ".vitrine-repair.tmp";
-    if (hex64(shard->write(made)) != entry.checksum) {
-      fs::remove(made);
-      user_error(
-          "{}: cannot be made again: the bytes differ from the manifest's checksum {}; expected "
-          "the "
-          "device, build and options of the capture",
-          path.string(), entry.checksum);
-    }
-    fs::rename(made, path);
+    shard->write(made);
+    replace(made, path, entry.checksum);
     if (options_.progress) options_.progress->finished(shard_name(index));
   }
 
-  void finish() {
+  /// From all shards, which are whole now.
+  void repair_statistics(CorpusRepair& result) {
+    if (manifest_.statistics.is_null()) return;
+    const std::string problem = statistics_problem(summary_.folder, manifest_.statistics, nullptr);
+    if (problem.empty()) return;
+    const fs::path path = summary_.folder / kStatisticsFile,
+                   made = summary_.folder / ".vitrine-repair.tmp";
+    RowStatistics again = *statistics_;
+    for (size_t i = 0; i < manifest_.shards.size(); ++i)
+      again.add_shard(SafetensorsFile(summary_.folder / shard_name(i)), manifest_.shards[i].last);
+    again.write(made, true);
+    replace(made, path, JsonFields(manifest_.statistics, path.string()).text("xxh64").value_or(""));
+    result.repaired.push_back(problem);
+  }
+
+  /// By what was made again, if it has the bytes of the manifest.
+  static void replace(const fs::path& made, const fs::path& path, const std::string& checksum) {
+    if (hex64(xxh64_of_file(made)) != checksum) {
+      fs::remove(made);
+      user_error(
+          "{}: cannot be made again: the bytes differ from the manifest's checksum {}; expected "
+          "the device, build and options of the capture",
+          path.string(), checksum);
+    }
+    fs::rename(made, path);
+  }
+
+  void finish(const RowStatistics& statistics) {
     // One rank of several may have no documents; this is valid.
     if (manifest_.shards.empty() && windows_.documents().options().world == 1) {
       user_error("the corpus has no valid document; the first bad one: {}",
@@ -375,6 +420,9 @@ class CorpusCapture {
     }
     manifest_.complete = true;
     manifest_.skipped = windows_.documents().skipped();
+    manifest_.statistics = {{"file", kStatisticsFile},
+                            {"xxh64", hex64(xxh64_of_file(summary_.folder / kStatisticsFile))},
+                            {"sites", statistics.summary()}};
     manifest_.write(summary_.folder / "manifest.json");
   }
 
@@ -385,6 +433,7 @@ class CorpusCapture {
   CorpusCaptureSummary summary_;
   std::unique_ptr<FileLock> lock_;
   CorpusManifest manifest_;
+  std::unique_ptr<RowStatistics> statistics_;  // of no shard
   int64_t done_ = 0;
   size_t reported_ = 0;  // shards
 };

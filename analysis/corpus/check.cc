@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include "base/check.h"
+
 #include <algorithm>
 
 #include "analysis/corpus/manifest.h"
-#include "base/check.h"
+#include "analysis/corpus/statistics.h"
 #include "base/mapped_file.h"
 #include "base/xxhash64.h"
 #include "vitrine/corpus/corpus_capture.h"
@@ -36,6 +38,7 @@ CorpusCheck check_corpus_capture(const fs::path& folder, Progress* progress) {
   check.complete = true;
   for (size_t r = 0; r < ranks.size(); ++r) {
     const CorpusManifest& manifest = manifests[r];
+    const size_t problems = check.problems.size();
     const std::string file = (ranks[r] / "manifest.json").string();
     check.world = JsonFields(manifest.identity, file).require_integer("world", 1, int64_t{1} << 40);
     check.complete = check.complete && manifest.complete;
@@ -47,6 +50,12 @@ CorpusCheck check_corpus_capture(const fs::path& folder, Progress* progress) {
       if (!problem.empty()) check.problems.push_back(problem);
       check.bytes += manifest.shards[i].bytes;
       done = check.bytes;  // of a damaged shard, too
+    }
+    if (!manifest.statistics.is_null()) {
+      const auto ends = manifest.ends();
+      const std::string problem = statistics_problem(
+          ranks[r], manifest.statistics, check.problems.size() == problems ? &ends : nullptr);
+      if (!problem.empty()) check.problems.push_back(problem);
     }
     check.shards += static_cast<int64_t>(manifest.shards.size());
     check.windows += manifest.total(&ShardEntry::windows);

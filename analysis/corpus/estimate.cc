@@ -7,6 +7,7 @@
 #include "analysis/common/batch_budget.h"
 #include "analysis/corpus/identity.h"
 #include "analysis/corpus/shard.h"
+#include "analysis/corpus/statistics.h"
 #include "analysis/corpus/window_batches.h"
 #include "base/ceil_div.h"
 #include "base/check.h"
@@ -95,7 +96,8 @@ class Estimator {
     found_.shard_tokens = shard_limit(sites_, reader.options(), capture.shard_tokens);
     found_.buffer_bytes = 2 * CorpusShard::bytes(sites_, sparse_, found_.shard_tokens);
     found_.disk_rate = options.disk_rate;
-    corpus_identity(model, reader, hooks, {});  // an edit that cannot be saved is rejected
+    // An edit that cannot be saved is rejected, and covariances that are too large.
+    RowStatistics(corpus_identity(model, reader, hooks, {}), sites_, capture.covariance);
   }
 
   CorpusEstimate run() {
@@ -111,7 +113,8 @@ class Estimator {
     if (documents.total_bytes() == 0)
       user_error("the corpus has an unknown size: expected files, not standard input or pipes");
     found_.counted = documents.total_bytes() <= kReadWhole;
-    sample_ = found_.counted ? all_documents(reader_) : some_documents(reader_, options_.seconds / 4);
+    sample_ =
+        found_.counted ? all_documents(reader_) : some_documents(reader_, options_.seconds / 4);
     found_.sampled_documents = sample_.documents;
     found_.bad_documents = documents.skipped();
     found_.first_bad = documents.first_skipped();
@@ -132,7 +135,7 @@ class Estimator {
                                               static_cast<double>(sample_.bytes);
     const double rank_scale = found_.counted ? 1 : scale / world;
     const Totals all = totals([](const Window&) { return true; }),
-                 own = totals([this](const Window& window) { return is_of_rank(window); });
+                 own = totals([this](const Window&window) { return is_of_rank(window); });
     found_.documents = scaled(sample_.documents, scale);
     found_.windows = scaled(all.windows, scale);
     found_.tokens = scaled(all.new_tokens, scale);
@@ -203,7 +206,8 @@ class Estimator {
 
   /// With the tables of windows and the files' headers.
   uint64_t all_bytes(const Totals& totals, double scale, double shards) const {
-    double bytes = (4 * static_cast<double>(totals.ids) + 32 * static_cast<double>(totals.windows)) * scale;
+    double bytes =
+        (4 * static_cast<double>(totals.ids) + 32 * static_cast<double>(totals.windows)) * scale;
     uint64_t header = 5 * kTensorHeaderBytes;
     for (size_t i = 0; i < sites_.size(); ++i) {
       bytes += static_cast<double>(site_bytes(i, totals, scale));

@@ -24,6 +24,8 @@ void check_same_identity(const Json& here, const Json& there, const std::string&
 struct CorpusPosition {
   int64_t document = -1, begin = 0;  ///< of the last window; -1: there was none yet
   uint64_t digest = 0;               ///< WindowReader::digest then
+
+  friend bool operator==(const CorpusPosition&, const CorpusPosition&) = default;
 };
 Json position_json(const CorpusPosition& position);
 CorpusPosition position_from(const Json& json, const std::string& file);

@@ -112,6 +112,12 @@ std::vector<fs::path> rank_folders(const fs::path& folder) {
   return found;
 }
 
+std::vector<CorpusPosition> CorpusManifest::ends() const {
+  std::vector<CorpusPosition> ends;
+  for (const ShardEntry& shard : shards) ends.push_back(shard.last);
+  return ends;
+}
+
 CorpusManifest CorpusManifest::read(const fs::path& path) {
   const std::string file = path.string();
   const Json json = read_json(path, kMaxManifest);
@@ -126,6 +132,10 @@ CorpusManifest CorpusManifest::read(const fs::path& path) {
   if (!complete) fields.refuse("complete", "expected true or false");
   manifest.complete = *complete;
   manifest.skipped = fields.require_integer("skipped", 0, kMaxCount);
+  if (const Json* statistics = fields.find("statistics")) {
+    if (!statistics->is_object()) fields.refuse("statistics", "expected an object");
+    manifest.statistics = *statistics;
+  }
   const Json* shards = fields.find("shards");
   if (!shards || !shards->is_array()) fields.refuse("shards", "expected a list");
   for (const Json& shard : *shards)
@@ -139,6 +149,7 @@ void CorpusManifest::write(const fs::path& path) const {
                {"complete", complete},
                {"skipped", skipped},
                {"shards", Json::array()}};
+  if (!statistics.is_null()) json["statistics"] = statistics;
   for (size_t i = 0; i < shards.size(); ++i) json["shards"].push_back(shard_json(shards[i], i));
   write_file(path, json.dump(1) + "\n");
 }

@@ -30,6 +30,8 @@ struct CorpusManifest {
   std::vector<ShardEntry> shards;
   bool complete = false;
   int64_t skipped = 0;  ///< bad documents that were left out so far
+  /// Of a complete capture: file, checksum and numbers of its statistics; null in earlier versions.
+  Json statistics = nullptr;
 
   /// Throws Error (user) for a file that is not such a manifest: cut off, of another format, or
   /// with numbers that cannot be.
@@ -37,6 +39,7 @@ struct CorpusManifest {
   /// Whole or not at all.
   void write(const std::filesystem::path& path) const;
   int64_t total(int64_t ShardEntry::*what) const;
+  std::vector<CorpusPosition> ends() const;  ///< of the shards
 };
 
 std::string shard_name(size_t index);

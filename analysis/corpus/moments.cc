@@ -16,23 +16,6 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
-/// "17"; "3.17" for element 17 of head 3.
-std::vector<std::string> variable_names(const WindowSite& site) {
-  std::vector<std::string> names;
-  const int64_t columns = site.row.back();
-  const auto column = [&](int64_t i) {
-    return site.neurons.empty() ? i : site.neurons[static_cast<size_t>(i)];
-  };
-  if (site.row.size() == 1) {
-    for (int64_t i = 0; i < columns; ++i) names.push_back(std::to_string(column(i)));
-    return names;
-  }
-  for (const int head : site.heads) {
-    for (int64_t i = 0; i < columns; ++i) names.push_back(fmt::format("{}.{}", head, column(i)));
-  }
-  return names;
-}
-
 /// One run of one rank.
 class MomentsRun {
  public:
@@ -112,7 +95,7 @@ class MomentsRun {
   void begin() {
     for (const WindowSite& site : batches_.sites()) {
       state_.moments.sites.push_back(
-          {site.name, variable_names(site), Moments(site.width(), options_.max_bytes)});
+          {site.name, site.variable_names(), Moments(site.width(), options_.max_bytes)});
     }
     state_.moments.parts = Json::array({identity_}).dump();
     if (!options_.state.empty())
@@ -141,7 +124,7 @@ class MomentsRun {
     const auto& here = batches_.sites();
     bool same = there.size() == here.size();
     for (size_t i = 0; same && i < here.size(); ++i)
-      same = there[i].site == here[i].name && there[i].variables == variable_names(here[i]);
+      same = there[i].site == here[i].name && there[i].variables == here[i].variable_names();
     if (!same)
       user_error("{}: damaged: its {} sites are not those of the run that it describes", file,
                  there.size());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "analysis/corpus/moments_state.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -50,10 +51,11 @@ SiteMoments site_from(const Json& json, const SafetensorsFile& tensors, const st
       static_cast<int64_t>(variables->size()) > kMostVariables)
     fields.refuse("variables", "expected a list of names");
   const auto n = static_cast<int64_t>(variables->size());
-  if (tensors.tensor(*name + ".products").elements() != n * n)
+  const bool variances = fields.boolean("variances_only").value_or(false);
+  if (tensors.tensor(*name + ".products").elements() != (variances ? n : n * n))
     user_error("{}: the tensor {}.products does not match {} variables: expected a square matrix",
                file, *name, n);
-  SiteMoments site{*name, {}, Moments(n, ~uint64_t{0})};
+  SiteMoments site{*name, {}, variances ? Moments::variances(n) : Moments(n, ~uint64_t{0})};
   for (const Json& variable : *variables) {
     if (!variable.is_string()) fields.refuse("variables", "expected a list of names");
     site.variables.push_back(variable.get<std::string>());
@@ -73,9 +75,11 @@ SiteMoments site_from(const Json& json, const SafetensorsFile& tensors, const st
 }  // namespace
 
 Json MomentsState::numbers(const Moments& moments) {
-  return {{"observations", moments.observations_},
-          {"weight", moments.weight_},
-          {"weight_a", moments.weight_a_}};
+  Json json = {{"observations", moments.observations_},
+               {"weight", moments.weight_},
+               {"weight_a", moments.weight_a_}};
+  if (moments.variances_only_) json["variances_only"] = true;
+  return json;
 }
 
 MomentSums MomentsState::sums(const Moments& moments) {
@@ -105,12 +109,23 @@ void MomentsState::set_numbers(Moments& moments, const Json& json, const std::st
   moments.weight_ = require_number(fields, "weight");
   moments.weight_a_ = require_number(fields, "weight_a");
   const auto n = static_cast<size_t>(moments.variables_);
-  const bool fits = moments.mean_.size() == n && moments.products_.size() == n * n &&
+  const bool fits = moments.mean_.size() == n &&
+                    moments.products_.size() == (moments.variances_only_ ? n : n * n) &&
                     moments.rows_.size() == n * moments.w_.size() &&
                     moments.wa_.size() == moments.w_.size() &&
                     moments.origin_.size() == (moments.observations_ > 0 ? n : 0);
   if (!fits)
     user_error("{}: damaged: the tensors of a site do not match its {} variables", file, n);
+}
+
+bool same_sums(const CorpusMoments& a, const CorpusMoments& b) {
+  const auto same = [](const SiteMoments& x, const SiteMoments& y) {
+    return x.site == y.site && x.variables == y.variables &&
+           MomentsState::numbers(x.moments) == MomentsState::numbers(y.moments);
+  };
+  Tensors ignored;
+  return std::equal(a.sites.begin(), a.sites.end(), b.sites.begin(), b.sites.end(), same) &&
+         tensors_of(a, ignored) == tensors_of(b, ignored);
 }
 
 MomentsState read_moments_state(const std::filesystem::path& path) {

@@ -32,6 +32,8 @@ struct MomentsState {
   static void set_numbers(Moments& moments, const Json& json, const std::string& file);
 };
 
+/// Whether the same sites have the same sums, to the bit.
+bool same_sums(const CorpusMoments& a, const CorpusMoments& b);
 /// Throws Error (user) for a file that is not a state or is damaged.
 MomentsState read_moments_state(const std::filesystem::path& path);
 /// Whole or not at all.

@@ -88,6 +88,18 @@ int64_t CorpusShard::documents_begun() const {
   return std::count(begins_.begin(), begins_.end(), 0);
 }
 
+TensorView CorpusShard::rows_of(size_t site) const {
+  std::vector<int64_t> sizes = {static_cast<int64_t>(rows_[site].positions.size())};
+  sizes.insert(sizes.end(), sites_[site].row.begin(), sites_[site].row.end());
+  return {rows_[site].values.data(), sites_[site].dtype, Shape(sizes)};
+}
+
+TensorView CorpusShard::rows(const std::string& site) const {
+  const auto found = std::find_if(sites_.begin(), sites_.end(),
+                                  [&](const WindowSite& one) { return one.name == site; });
+  return rows_of(static_cast<size_t>(found - sites_.begin()));
+}
+
 uint64_t CorpusShard::bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens) {
   uint64_t token_bytes = sizeof(int32_t);
   for (const WindowSite& site : sites)
@@ -107,10 +119,7 @@ uint64_t CorpusShard::write(const std::filesystem::path& path) const {
   list("begins", begins_);
   list("repeated", repeated_);
   for (size_t i = 0; i < sites_.size(); ++i) {
-    std::vector<int64_t> sizes = {static_cast<int64_t>(rows_[i].positions.size())};
-    sizes.insert(sizes.end(), sites_[i].row.begin(), sites_[i].row.end());
-    tensors.emplace_back(sites_[i].name,
-                         TensorView(rows_[i].values.data(), sites_[i].dtype, Shape(sizes)));
+    tensors.emplace_back(sites_[i].name, rows_of(i));
     if (!sparse_) continue;
     list(sites_[i].name + ".positions", rows_[i].positions);
     list(sites_[i].name + ".offsets", rows_[i].offsets);

@@ -32,6 +32,22 @@ bool WindowSite::has_row(int64_t position, const Window& window) const {
          (positions.empty() || positions.contain(position, std::ssize(window.ids)));
 }
 
+std::vector<std::string> WindowSite::variable_names() const {
+  std::vector<std::string> names;
+  const auto column = [&](int64_t i) {
+    return neurons.empty() ? i : neurons[static_cast<size_t>(i)];
+  };
+  const int64_t columns = row.back();
+  if (row.size() == 1) {
+    for (int64_t i = 0; i < columns; ++i) names.push_back(std::to_string(column(i)));
+    return names;
+  }
+  for (const int head : heads) {
+    for (int64_t i = 0; i < columns; ++i) names.push_back(fmt::format("{}.{}", head, column(i)));
+  }
+  return names;
+}
+
 WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t batch_tokens,
                              Residence residence)
     : model_(model), hooks_(hooks), batch_tokens_(batch_tokens), residence_(residence) {

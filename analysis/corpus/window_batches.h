@@ -26,6 +26,8 @@ struct WindowSite {
   int64_t width() const;  ///< elements of a row
   /// Whether there is a row for a position of a window: that of a new token, and requested.
   bool has_row(int64_t position, const Window& window) const;
+  /// Of each element of a row: "17"; "3.17" for element 17 of head 3.
+  std::vector<std::string> variable_names() const;
   uint64_t row_bytes() const { return static_cast<uint64_t>(width()) * dtype_size(dtype); }
 };
 

@@ -11,6 +11,17 @@
 
 namespace vitrine {
 using namespace internal;
+namespace {
+
+/// out += the squares of each column of x.
+void add_column_squares(std::span<double> out, const Matrix& x) {
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    const auto values = x.row(row);
+    for (size_t i = 0; i < out.size(); ++i) out[i] += values[i] * values[i];
+  }
+}
+
+}  // namespace
 
 Moments::Moments(int64_t variables, uint64_t max_bytes) : variables_(variables) {
   if (variables < 1)
@@ -24,6 +35,17 @@ Moments::Moments(int64_t variables, uint64_t max_bytes) : variables_(variables) 
   }
   mean_.resize(static_cast<size_t>(variables));
   products_.resize(static_cast<size_t>(variables * variables));
+}
+
+Moments::Moments(int64_t variables, VariancesOnly)
+    : variables_(variables),
+      variances_only_(true),
+      mean_(static_cast<size_t>(variables)),
+      products_(static_cast<size_t>(variables)) {}
+
+Moments Moments::variances(int64_t variables) {
+  if (variables < 1) user_error("invalid variances of {} variables: expected 1 or more", variables);
+  return {variables, VariancesOnly{}};
 }
 
 void Moments::add(std::span<const double> rows, std::span<const int64_t> fweights,
@@ -58,7 +80,10 @@ void Moments::add_block() {
     for (double& w : w_) w = std::sqrt(w);
     x.scale_rows(w_);
     std::vector<double> products(products_.size());
-    add_gram(products, x);
+    if (variances_only_)
+      add_column_squares(products, x);
+    else
+      add_gram(products, x);
     join(weight, mean, products);
     weight_a_ += sum(wa_);
   }
@@ -73,7 +98,8 @@ void Moments::join(double weight, std::span<const double> mean, std::span<const 
   std::vector<double> delta(n);
   for (size_t i = 0; i < n; ++i) delta[i] = mean[i] - mean_[i];
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j <= i; ++j)
+    if (variances_only_) products_[i] += products[i] + between * delta[i] * delta[i];
+    for (size_t j = 0; !variances_only_ && j <= i; ++j)
       products_[i * n + j] += products[i * n + j] + between * delta[i] * delta[j];
     mean_[i] += share * delta[i];
   }
@@ -84,6 +110,8 @@ void Moments::merge(const Moments& other) {
   if (other.variables_ != variables_)
     user_error("cannot merge moments of {} and {} variables: expected equal numbers",
                other.variables_, variables_);
+  if (other.variances_only_ != variances_only_)
+    user_error("cannot merge covariances with variances alone: expected the same of both");
   Moments next = other;
   if (!next.w_.empty()) next.add_block();
   if (!w_.empty()) add_block();
@@ -94,9 +122,33 @@ void Moments::merge(const Moments& other) {
   observations_ += next.observations_;
 }
 
-Covariance Moments::covariance(int64_t ddof) const {
+Moments Moments::whole() const {
   Moments whole = *this;
   if (!whole.w_.empty()) whole.add_block();
+  return whole;
+}
+
+std::vector<double> Moments::mean() const {
+  if (observations_ == 0) return {};
+  Moments whole = this->whole();
+  for (size_t i = 0; i < whole.mean_.size(); ++i) whole.mean_[i] += whole.origin_[i];
+  return std::move(whole.mean_);
+}
+
+std::vector<double> Moments::variance(int64_t ddof) const {
+  const Moments whole = this->whole();
+  const double divisor = covariance_divisor(whole.weight_, whole.weight_a_, ddof);
+  const size_t step = variances_only_ ? 1 : static_cast<size_t>(variables_) + 1;
+  std::vector<double> found;
+  for (size_t i = 0; i < static_cast<size_t>(variables_); ++i)
+    found.push_back(whole.products_[i * step] / divisor);
+  return found;
+}
+
+Covariance Moments::covariance(int64_t ddof) const {
+  if (variances_only_)
+    user_error("the moments have variances alone: expected those of a run with covariances");
+  Moments whole = this->whole();
   Covariance result;
   result.variables = variables_;
   result.observations = observations_;

@@ -24,7 +24,7 @@ struct CorpusCommandArgs {
   CaptureArgs capture;
   std::vector<std::string> edits;
   int64_t shard_tokens = 0, batch_tokens = 512;
-  bool verify = false, repair = false, dry_run = false;
+  bool verify = false, repair = false, dry_run = false, covariance = false;
   double disk_rate = 500;  // MB/s
   InPythonArgs in_python;
 };
@@ -132,8 +132,9 @@ void dry_run(const Context& context, const CorpusCommandArgs& args, const Hooks&
              const Rank& rank) {
   const Model model = load_model(context);
   ProgressBar progress({.unit = ""});
-  const CorpusCaptureOptions capture = {
+  CorpusCaptureOptions capture = {
       .shard_tokens = args.shard_tokens, .batch_tokens = args.batch_tokens, .progress = &progress};
+  capture.covariance = args.covariance;
   const CorpusEstimate estimate =
       estimate_corpus_capture(model, open_corpus(args.corpus, rank, model), hooks, args.capture.out,
                               capture, {.disk_rate = args.disk_rate * 1e6});
@@ -166,6 +167,7 @@ void run(Context& context, const CorpusCommandArgs& args) {
   CorpusCaptureOptions options;
   options.shard_tokens = args.shard_tokens;
   options.batch_tokens = args.batch_tokens;
+  options.covariance = args.covariance;
   WindowReader windows = open_corpus(args.corpus, rank, model);
   options.weights_digest = weights_digest(context.model);
   set_interruption_note("the same command goes on after the last complete shard in " +
@@ -231,6 +233,10 @@ void add_corpus(Command& app, Context& context) {
           "options are those of the capture")
       ->group(group)
       ->not_with("--verify");
+  command
+      .add_flag("--covariance", args->covariance,
+                "Covariances, too, in statistics.safetensors, which has means and variances")
+      ->group(group);
   command
       .add_flag("--dry-run", args->dry_run,
                 "Write nothing: estimate size and time from a sample of the corpus and a second of "

@@ -8,4 +8,5 @@
 #include "vitrine/corpus/corpus_capture.h"
 #include "vitrine/corpus/corpus_estimate.h"
 #include "vitrine/corpus/corpus_moments.h"
+#include "vitrine/corpus/corpus_statistics.h"
 #include "vitrine/corpus/shard_reader.h"

@@ -149,14 +149,27 @@ def test_a_saved_state_goes_on_with_the_next_batch(folder):
         acts.batches(SITE, seed=1, epochs=2, **MIXED).load_state_dict(first.state_dict())
 
 
-def test_statistics_are_numpys(folder, expected):
+def check_statistics(found, expected):
     rows = np.concatenate(expected).astype(np.float64)
-    found = shards.open(folder).statistics(SITE, covariance=True)
     assert found.rows == len(rows)
     assert np.allclose(found.mean, rows.mean(0), rtol=1e-12)
-    assert np.allclose(found.covariance, np.cov(rows.T, bias=True), rtol=1e-9, atol=1e-12)
     assert np.allclose(found.variance, rows.var(0), rtol=1e-9)
     assert found.mean_norm == pytest.approx(np.linalg.norm(rows, axis=1).mean())
+    if found.covariance is not None:
+        assert np.allclose(found.covariance, np.cov(rows.T, bias=True), rtol=1e-9, atol=1e-12)
+
+
+def test_statistics_are_numpys(folder, expected):
+    check_statistics(shards.open(folder).statistics(SITE, covariance=True), expected)
+
+
+def test_statistics_beside_the_shards_are_read(tmp_path, expected, monkeypatch):
+    acts = shards.open(capture(tmp_path / "acts", "--covariance"))
+    monkeypatch.setattr(shards.Store, "gather", None)
+    monkeypatch.setattr(shards.Shard, "take", None)
+    assert acts.statistics(SITE).covariance is None
+    check_statistics(acts.statistics(SITE), expected)
+    check_statistics(acts.statistics(SITE, covariance=True), expected)
 
 
 def refused(folder, text, **options):

@@ -101,6 +101,9 @@ class Moments {
   /// Throws Error (user) for fewer than one variable, and if the matrix needs more than
   /// `max_bytes`.
   explicit Moments(int64_t variables, uint64_t max_bytes = uint64_t{4} << 30);
+  /// Sums of squares alone, without the products of different variables: [variables] numbers, and
+  /// covariance() throws.
+  static Moments variances(int64_t variables);
 
   /// `rows`: [n, variables], row-major. `fweights` and `aweights`: [n] or empty, see
   /// CovarianceOptions. Throws Error (user) for sizes that do not match, and for weights that are
@@ -109,27 +112,38 @@ class Moments {
            std::span<const double> aweights = {});
   void add(std::span<const float> rows);
   /// Adds the observations of `other` after the present ones. The result equals adding them one by
-  /// one, up to rounding. Throws Error (user) for a different number of variables.
+  /// one, up to rounding. Throws Error (user) for a different number of variables, and for
+  /// variances alone and covariances.
   void merge(const Moments& other);
 
   int64_t variables() const { return variables_; }
   int64_t observations() const { return observations_; }
-  /// Throws Error (user) if there are no observations, and for a divisor <= 0.
+  bool variances_only() const { return variances_only_; }
+  /// Throws Error (user) if there are no observations, for a divisor <= 0, and for variances alone.
   Covariance covariance(int64_t ddof = 1) const;
+  /// [variables]; empty without observations.
+  std::vector<double> mean() const;
+  /// [variables]. Throws Error (user) as covariance().
+  std::vector<double> variance(int64_t ddof = 1) const;
 
  private:
   friend struct internal::MomentsState;
+  struct VariancesOnly {};
+  Moments(int64_t variables, VariancesOnly);
   void add_block();
+  /// With the rows of the incomplete block.
+  Moments whole() const;
   void join(double weight, std::span<const double> mean, std::span<const double> products);
 
   int64_t variables_ = 0;
+  bool variances_only_ = false;
   int64_t observations_ = 0;
   double weight_ = 0, weight_a_ = 0;  // over complete blocks: sum of w, sum of w * aweights
   std::vector<double>
       origin_;  // [variables] first observation, subtracted from all others to keep means small
-  std::vector<double> mean_;  // [variables]
-  std::vector<double>
-      products_;  // [variables, variables] sum of w (x - mean) (x - mean)^T, lower triangle
+  std::vector<double> mean_;      // [variables]
+  std::vector<double> products_;  // [variables, variables] sum of w (x - mean) (x - mean)^T, lower
+                                  // triangle; of variances alone [variables], its diagonal
   std::vector<double> rows_;    // incomplete block: [n, variables]
   std::vector<double> w_, wa_;  // [n] w and w * aweights of the incomplete block's rows
 };

@@ -35,6 +35,9 @@ namespace vitrine {
 // size, checksum (XXH64 of the file) and range of documents and windows, and everything that all
 // shards depend on: model, tokenizer, captures, corpus, rank. An interrupted run resumes after the
 // last shard of the manifest; its shards have the same bytes as without the interruption.
+//
+// statistics.safetensors has mean and variance of each site's stored rows and of their norms; the
+// manifest of a complete capture has its checksum. See corpus_statistics.h.
 
 struct CorpusCaptureOptions {
   int64_t shard_tokens = 0;  ///< maximum tokens per shard; 0: shards of about 128 MB
@@ -43,6 +46,8 @@ struct CorpusCaptureOptions {
   /// Digest of the weights (see checkpoint_digest), which identifies the model together with its
   /// name and configuration. Empty: only name and configuration are compared.
   std::string weights_digest = {};
+  /// Statistics (corpus_statistics) have covariances, too: 8 * D * D bytes a site, 4 GiB at most.
+  bool covariance = false;
   /// Called between batches; returning false stops the run after the current shard.
   std::function<bool()> keep_going = {};
   /// Optional progress callback (counts tokens, of an estimated total; `finished` is called with
@@ -79,7 +84,8 @@ CorpusCaptureSummary capture_corpus(const Model& model, WindowReader windows, co
 
 /// What repair_corpus found and did, of one rank.
 struct CorpusRepair {
-  /// One line per shard that was made again, naming the file and what was wrong with it.
+  /// One line per shard, or file of statistics, that was made again, naming the file and what was
+  /// wrong with it.
   std::vector<std::string> repaired;
   int64_t shards = 0, windows = 0, tokens = 0;  ///< in the manifest
   uint64_t bytes = 0;
@@ -87,10 +93,11 @@ struct CorpusRepair {
   std::filesystem::path folder;  ///< subfolder of this rank
 };
 
-/// Compares every shard of this rank with its manifest and makes those that are missing or damaged
-/// again, with the same bytes. The arguments are those of the capture. Throws Error (user) as
-/// capture_corpus does; for a rank without a manifest; for documents that have changed; and where
-/// other bytes come out, as from a different device: the shard is then left as it is.
+/// Compares every shard of this rank and its statistics with the manifest and makes those that are
+/// missing or damaged again, with the same bytes. The arguments are those of the capture. Throws
+/// Error (user) as capture_corpus does; for a rank without a manifest; for documents that have
+/// changed; and where other bytes come out, as from a different device: the shard is then left as
+/// it is.
 CorpusRepair repair_corpus(const Model& model, WindowReader windows, const Hooks& hooks,
                            const std::filesystem::path& folder,
                            const CorpusCaptureOptions& options = {});
@@ -103,7 +110,8 @@ struct CorpusCheck {
   std::vector<std::string> problems;
 };
 
-/// Reads every shard of a folder and compares it with its manifest. Throws Error (user) for a
+/// Reads every shard of a folder and compares it with its manifest, and the statistics with the
+/// rows. Throws Error (user) for a
 /// folder without a capture and for an unreadable manifest.
 CorpusCheck check_corpus_capture(const std::filesystem::path& folder, Progress* progress = nullptr);
 

@@ -114,7 +114,8 @@ class Capture:
 
     def _upload(self, here: Path, there: str) -> None:
         self._filesystem.create_dir(there, recursive=True)
-        files = sorted(here.glob("shard-*")) + [here / "manifest.json"]  # which says that the shards are there
+        # The manifest last: it says that the others are there.
+        files = [*sorted(here.glob("shard-*")), here / "statistics.safetensors", here / "manifest.json"]
         for file in files:
             with file.open("rb") as source, self._filesystem.open_output_stream(f"{there}/{file.name}") as target:
                 while piece := source.read(1 << 24):

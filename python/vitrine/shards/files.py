@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +47,8 @@ class Shard:
     `shard[name]` is float32 for a site stored as bf16; `raw(name)` has its bits as uint16.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        """Raises Error for a file that is missing, cut off or not safetensors."""
+    def __init__(self, path: Path | str, tables: Sequence[str] = _TABLES) -> None:
+        """Raises Error for a file that is missing, cut off, not safetensors, or without one of `tables`."""
         self.path = Path(path)
         try:
             with self.path.open("rb") as file:
@@ -56,7 +57,7 @@ class Shard:
             raise Error(f"{self.path}: missing: expected a shard of the manifest") from None
         except (OSError, ValueError) as error:
             raise Error(f"{self.path}: cannot be read: {error}") from None
-        self._entries = _read_header(self.path, self._map)
+        self._entries = _read_header(self.path, self._map, tables)
 
     @property
     def sites(self) -> list[str]:
@@ -128,7 +129,7 @@ def _row_bytes(entry: TensorEntry) -> int:
     return math.prod(entry.shape[1:]) * DTYPES[entry.dtype].itemsize
 
 
-def _read_header(path: Path, data: mmap.mmap) -> dict[str, TensorEntry]:
+def _read_header(path: Path, data: mmap.mmap, tables: Sequence[str]) -> dict[str, TensorEntry]:
     def damaged(reason: str) -> Error:
         return Error(f"{path}: damaged: {reason}; `vitrine corpus --repair` makes it again")
 
@@ -156,7 +157,7 @@ def _read_header(path: Path, data: mmap.mmap) -> dict[str, TensorEntry]:
         if not fits:
             raise damaged(f"the type, shape and place of {name!r} do not agree with the file")
         entries[name] = TensorEntry(dtype, shape, 8 + length + begin)
-    missing = [name for name in _TABLES if name not in entries]
+    missing = [name for name in tables if name not in entries]
     if missing:
         raise damaged(f"it has no {missing[0]!r}")
     return entries

@@ -46,6 +46,7 @@ class Manifest:
     first: npt.NDArray[np.int64]  # document of the first window
     last: npt.NDArray[np.int64]
     digests: npt.NDArray[np.uint64]  # XXH64 of the file
+    statistics: Mapping[str, Any] | None  # of a complete capture
 
     @property
     def path(self) -> Path:
@@ -141,6 +142,7 @@ def _manifest(folder: Path, found: Any) -> Manifest:
         first=column("first.document", 0),
         last=column("last.document", 0),
         digests=np.array([int(digest, 16) for digest in digests], np.uint64),
+        statistics=found.get("statistics"),
     )
 
 

@@ -18,7 +18,7 @@ from vitrine.error import Error
 from vitrine.shards.batches import Batches, Settings
 from vitrine.shards.files import Shard
 from vitrine.shards.manifest import Manifest, check_sizes, read_manifests
-from vitrine.shards.statistics import RunningStatistics, Statistics
+from vitrine.shards.statistics import RunningStatistics, Statistics, stored_statistics
 from vitrine.types import Path as PathLike
 
 if TYPE_CHECKING:
@@ -246,9 +246,16 @@ class Store:
         return ShardDataset(self, settings)
 
     def statistics(self, site: str, *, covariance: bool = False) -> Statistics:
-        """Mean, variance, mean length and, if requested, covariance of all rows of a site."""
+        """Mean, variance, mean length and, if requested, covariance of all rows of a site.
+
+        Where the capture has them beside its shards, no row is read; rows with NaN or infinity are left out there.
+        """
+        shard_rows = self.shard_rows((site,)).tolist()
+        stored = stored_statistics(self._manifests, site, covariance)
+        if stored is not None:
+            return stored
         running = RunningStatistics(covariance)
-        for index, count in enumerate(self.shard_rows((site,)).tolist()):
+        for index, count in enumerate(shard_rows):
             for begin in range(0, count, _CHUNK_ROWS):
                 running.add(self.shard(index).take(site, np.arange(begin, min(begin + _CHUNK_ROWS, count))))
         return running.result()
