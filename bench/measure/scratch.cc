@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "bench/measure/scratch.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <span>
@@ -43,6 +45,40 @@ double disk_write_rate(const std::filesystem::path& folder, size_t bytes) {
   const double seconds = now() - start;
   std::filesystem::remove(path);
   return static_cast<double>(values.size() * sizeof(float)) / seconds;
+}
+
+namespace {
+
+/// Calls `see` with a descriptor of each file below a folder.
+template <typename See>
+void for_each_file(const std::filesystem::path& folder, const See& see) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) system_failure(errno, entry.path().string(), "cannot be read");
+    see(file);
+    close(file);
+  }
+}
+
+}  // namespace
+
+void drop_cached(const std::filesystem::path& folder) {
+  for_each_file(folder, [](int file) { posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED); });
+}
+
+double disk_read_rate(const std::filesystem::path& folder) {
+  drop_cached(folder);
+  std::vector<char> buffer(size_t{1} << 20);
+  double bytes = 0;
+  const double start = now();
+  for_each_file(folder, [&](int file) {
+    for (ssize_t count = 1; count > 0; bytes += static_cast<double>(count)) {
+      count = read(file, buffer.data(), buffer.size());
+      if (count < 0) system_failure(errno, folder.string(), "cannot be read");
+    }
+  });
+  return bytes / (now() - start);
 }
 
 }  // namespace vitrine::bench

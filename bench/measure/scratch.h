@@ -24,4 +24,10 @@ class Scratch {
 /// Bytes a second of writing `bytes` to a new file in `folder`, until they are on the disk (fsync).
 double disk_write_rate(const std::filesystem::path& folder, size_t bytes);
 
+/// Asks the system to forget what it has cached of the files below a folder, where their file
+/// system can.
+void drop_cached(const std::filesystem::path& folder);
+/// Bytes a second of reading all files below a folder from front to back, after drop_cached().
+double disk_read_rate(const std::filesystem::path& folder);
+
 }  // namespace vitrine::bench

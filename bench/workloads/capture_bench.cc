@@ -11,6 +11,7 @@
 #include "engine/model_state.h"
 #include "vitrine/checkpoint/safetensors.h"
 #include "vitrine/corpus/corpus_capture.h"
+#include "vitrine/corpus/shard_reader.h"
 
 namespace vitrine::bench {
 using namespace internal;
@@ -52,22 +53,67 @@ class CaptureBench {
     row.captured = static_cast<double>(summary.bytes);
     row.unit = "GB/s";
     row.amount = row.captured * 1e-9;
+    Row tokens = row, back = row;
+    tokens.shape += ", tokens";
+    tokens.unit = "tok/s";
+    tokens.amount = static_cast<double>(documents_ * length_);
+    back.shape += ", read back";
     for (int turn = 0; turn < bench_.options.repeat; ++turn) {
       bench_.step(step);
       measure_once(bench_, row, [this] { return seconds_each(backend_, 1, [this] { run(); }); });
-      disk_.add(disk_write_rate(scratch_.path(), static_cast<size_t>(summary.bytes)));
-      row.ratio.add(row.seconds.values.back() * disk_.values.back() / row.captured);
+      writing_.add(disk_write_rate(scratch_.path(), static_cast<size_t>(summary.bytes)));
+      row.ratio.add(row.seconds.values.back() * writing_.values.back() / row.captured);
+      bench_.step("the passes alone, " + row.shape);
+      tokens.seconds.add(row.seconds.values.back());
+      tokens.ratio.add(row.seconds.values.back() / seconds_each(backend_, 1, [this] { passes(); }));
+      bench_.step(back.workload + ", " + back.shape);
+      measure_once(bench_, back, [this] { return read_back(); });
+      reading_.add(disk_read_rate(shards()));
+      back.ratio.add(back.seconds.values.back() * reading_.values.back() / back.captured);
     }
-    row.against = "disk alone";
-    row.floor = std::max(row.captured / disk_.max(), pass().seconds(bench_.best()));
-    row.note = fmt::format("the disk alone wrote {:.3g} GB/s at best, {:.3g} in the median",
-                           disk_.max() * 1e-9, disk_.median() * 1e-9);
-    bench_.on_row(std::move(row));
+    row.floor = tokens.floor =
+        std::max(row.captured / writing_.max(), pass().seconds(bench_.best()));
+    back.floor = back.captured / reading_.max();
+    row.note = disk_note("wrote", writing_);
+    back.note = disk_note("read", reading_);
+    row.against = back.against = "disk alone";
+    tokens.against = "passes alone";
+    for (Row* each : {&row, &tokens, &back}) bench_.on_row(std::move(*each));
   }
 
  private:
   std::filesystem::path corpus() const { return scratch_.path() / "corpus.jsonl"; }
   std::filesystem::path shards() const { return scratch_.path() / "shards"; }
+
+  static std::string disk_note(const char* did, const Samples& rates) {
+    return fmt::format("the disk alone {} {:.3g} GB/s at best, {:.3g} in the median", did,
+                       rates.max() * 1e-9, rates.median() * 1e-9);
+  }
+
+  /// What a capture computes, by as many tokens a pass, without captures.
+  void passes() const {
+    const int64_t together = std::max<int64_t>(1, CorpusCaptureOptions().batch_tokens / length_);
+    for (int64_t i = 0; i < documents_; i += together) {
+      Batch batch;
+      for (int64_t j = i; j < std::min(i + together, documents_); ++j)
+        batch.push_back(some_tokens(bench_.model.config(), length_, 17 * j));
+      bench_.model.forward(batch, {}, {.logits = LogitRows::kNone});
+    }
+  }
+
+  /// Seconds of all rows in shuffled batches, from files that are not cached.
+  double read_back() const {
+    drop_cached(shards());
+    const double start = now();
+    const ShardStore store(shards());
+    ShardBatches batches(store, store.sites(), {.rows = 256, .drop_last = false});
+    int64_t rows = 0;
+    for (std::vector<std::vector<float>> batch; batches.next(batch);)
+      rows += std::ssize(batch[0]) / bench_.model.config().width;
+    const double seconds = now() - start;
+    require(rows == documents_ * length_, "every row is read back");
+    return seconds;
+  }
 
   Work pass() const {
     Work work;
@@ -105,7 +151,7 @@ class CaptureBench {
   Backend& backend_;
   int64_t length_, documents_ = 1;
   Scratch scratch_;
-  Samples disk_;  ///< bytes a second of writing as many bytes alone
+  Samples writing_, reading_;  ///< bytes a second of as many bytes alone
 };
 
 }  // namespace
@@ -113,8 +159,9 @@ class CaptureBench {
 Cases capture_cases(const BenchOptions& options) {
   Cases cases;
   for (const int64_t length : options.prompts) {
-    cases.push_back(
-        {.measure = [=](const Bench& bench) { CaptureBench(bench, length).measure(); }});
+    cases.push_back({.turns = 3, .measure = [=](const Bench& bench) {
+                       CaptureBench(bench, length).measure();
+                     }});
   }
   return cases;
 }

@@ -80,10 +80,10 @@ TEST(BenchRun, EveryWorkloadGivesItsRows) {
   // Of each dtype: forward and prefill, every batch with every set; decode, every set; generate; 5
   // products of 2 numbers of rows; attention, every batch and the last position; saliency, 3 lines
   // a batch, and one of integrated gradients where the batch is 1; patching, 2 lines; score; lens;
-  // capture; load. And once the tokenizer, both ways.
+  // capture, 3 lines; load. And once the tokenizer, both ways.
   const size_t integrated = options.batches.front() == 1 ? 1 : 0;
   EXPECT_EQ(rows.size(), options.dtypes.size() * (2 * batches * sets + sets + 1 + 10 + batches + 1 +
-                                                  3 * batches + integrated + 2 + 4) +
+                                                  3 * batches + integrated + 2 + 6) +
                              2);
   std::set<std::string> workloads, keys;
   for (const Row& row : rows) {
