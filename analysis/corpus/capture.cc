@@ -213,6 +213,7 @@ class CorpusCapture {
                 const fs::path& folder, const CorpusCaptureOptions& options, Purpose purpose)
       : options_(options), windows_(windows), batches_(model, hooks, options.batch_tokens) {
     const CorpusOptions& corpus = windows.documents().options();
+    if (options.int8) batches_.store_int8();
     sparse_ = has_sparse_rows(batches_.sites(), windows.options());
     summary_.shard_tokens = shard_limit(batches_.sites(), windows.options(), options.shard_tokens);
     summary_.buffer_bytes =
@@ -220,6 +221,7 @@ class CorpusCapture {
     Json identity = corpus_identity(model, windows, hooks, options.weights_digest);
     identity["plan"]["shard_tokens"] = summary_.shard_tokens;
     if (options.covariance) identity["plan"]["covariance"] = true;
+    if (options.int8) identity["plan"]["int8"] = true;
     statistics_ = std::make_unique<RowStatistics>(identity, batches_.sites(), options.covariance);
     summary_.folder = folder / rank_folder_name(corpus.rank, corpus.world);
     check_world(folder, corpus.world);

@@ -93,6 +93,7 @@ class Estimator {
         batches_(model, hooks, capture.batch_tokens),
         sites_(batches_.sites()),
         sparse_(has_sparse_rows(sites_, reader.options())) {
+    if (capture.int8) batches_.store_int8();
     found_.shard_tokens = shard_limit(sites_, reader.options(), capture.shard_tokens);
     found_.buffer_bytes = 2 * CorpusShard::bytes(sites_, sparse_, found_.shard_tokens);
     found_.disk_rate = options.disk_rate;
@@ -144,7 +145,7 @@ class Estimator {
     found_.shards = found_.counted ? own.shards : scaled_shards(own);
     for (size_t i = 0; i < sites_.size(); ++i) {
       found_.sites.push_back({.name = sites_[i].name,
-                              .dtype = sites_[i].dtype,
+                              .dtype = sites_[i].stored(),
                               .shape = sites_[i].row,
                               .rows = scaled(all.rows[i], scale),
                               .bytes = site_bytes(i, all, scale)});
@@ -199,7 +200,7 @@ class Estimator {
 
   uint64_t site_bytes(size_t i, const Totals& totals, double scale) const {
     const auto rows = static_cast<double>(totals.rows[i]);
-    double bytes = rows * static_cast<double>(sites_[i].row_bytes());
+    double bytes = rows * static_cast<double>(sites_[i].stored_bytes());
     if (sparse_) bytes += 8 * (rows + static_cast<double>(totals.windows));
     return static_cast<uint64_t>(bytes * scale);
   }

@@ -2,6 +2,7 @@
 #include "analysis/corpus/shard.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "base/quote.h"
@@ -12,6 +13,17 @@ namespace {
 
 constexpr uint64_t kDefaultShardBytes = 128'000'000;
 constexpr double kMaxShardBytes = 64e9;
+
+/// Appends a row of float32.
+void add_int8(std::span<const std::byte> row, std::vector<std::byte>& values,
+              std::vector<float>& scales) {
+  std::vector<float> floats(row.size() / sizeof(float));
+  std::memcpy(floats.data(), row.data(), row.size());
+  const size_t begin = values.size();
+  values.resize(begin + floats.size());
+  scales.push_back(
+      quantize_row(floats, {reinterpret_cast<int8_t*>(values.data() + begin), floats.size()}));
+}
 
 }  // namespace
 
@@ -40,7 +52,8 @@ int64_t shard_limit(const std::vector<WindowSite>& sites, const WindowOptions& w
 CorpusShard::CorpusShard(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens)
     : sites_(sites), sparse_(sparse), limit_(tokens), rows_(sites.size()) {
   for (size_t i = 0; i < sites.size(); ++i)
-    rows_[i].values.reserve(sites[i].row_bytes() * static_cast<size_t>(tokens));
+    rows_[i].values.reserve(static_cast<size_t>(sites[i].width()) * dtype_size(sites[i].stored()) *
+                            static_cast<size_t>(tokens));
   clear();
 }
 
@@ -52,6 +65,7 @@ void CorpusShard::clear() {
   tally_.clear();
   for (Rows& rows : rows_) {
     rows.values.clear();
+    rows.scales.clear();
     rows.positions.clear();
     rows.offsets.assign(1, 0);
   }
@@ -77,7 +91,10 @@ void CorpusShard::add(const WindowBatch& batch, size_t s) {
     tally_.add(entry, sequence, window.document, window.begin, &kept);
     for (const size_t row : kept) {
       const auto from = bytes.subspan(row * row_bytes, row_bytes);
-      rows.values.insert(rows.values.end(), from.begin(), from.end());
+      if (sites_[i].int8)
+        add_int8(from, rows.values, rows.scales);
+      else
+        rows.values.insert(rows.values.end(), from.begin(), from.end());
       rows.positions.push_back(sequence.positions[row]);
     }
     rows.offsets.push_back(static_cast<int64_t>(rows.positions.size()));
@@ -88,13 +105,14 @@ int64_t CorpusShard::documents_begun() const {
   return std::count(begins_.begin(), begins_.end(), 0);
 }
 
-TensorView CorpusShard::rows_of(size_t site) const {
+StoredRows CorpusShard::rows_of(size_t site) const {
   std::vector<int64_t> sizes = {static_cast<int64_t>(rows_[site].positions.size())};
   sizes.insert(sizes.end(), sites_[site].row.begin(), sites_[site].row.end());
-  return {rows_[site].values.data(), sites_[site].dtype, Shape(sizes)};
+  return {TensorView(rows_[site].values.data(), sites_[site].stored(), Shape(sizes)),
+          rows_[site].scales};
 }
 
-TensorView CorpusShard::rows(const std::string& site) const {
+StoredRows CorpusShard::rows(const std::string& site) const {
   const auto found = std::find_if(sites_.begin(), sites_.end(),
                                   [&](const WindowSite& one) { return one.name == site; });
   return rows_of(static_cast<size_t>(found - sites_.begin()));
@@ -103,7 +121,7 @@ TensorView CorpusShard::rows(const std::string& site) const {
 uint64_t CorpusShard::bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens) {
   uint64_t token_bytes = sizeof(int32_t);
   for (const WindowSite& site : sites)
-    token_bytes += site.row_bytes() + (sparse ? sizeof(int64_t) : 0);
+    token_bytes += site.stored_bytes() + (sparse ? sizeof(int64_t) : 0);
   return token_bytes * static_cast<uint64_t>(tokens);
 }
 
@@ -119,7 +137,11 @@ uint64_t CorpusShard::write(const std::filesystem::path& path) const {
   list("begins", begins_);
   list("repeated", repeated_);
   for (size_t i = 0; i < sites_.size(); ++i) {
-    tensors.emplace_back(sites_[i].name, rows_of(i));
+    const StoredRows rows = rows_of(i);
+    tensors.emplace_back(sites_[i].name, rows.values);
+    if (sites_[i].int8)
+      tensors.emplace_back(sites_[i].name + ".scales",
+                           TensorView(rows.scales.data(), DType::kF32, Shape{rows.rows()}));
     if (!sparse_) continue;
     list(sites_[i].name + ".positions", rows_[i].positions);
     list(sites_[i].name + ".offsets", rows_[i].offsets);

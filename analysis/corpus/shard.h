@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "analysis/corpus/non_finite_tally.h"
+#include "analysis/corpus/stored_rows.h"
 #include "analysis/corpus/window_batches.h"
 
 namespace vitrine::internal {
@@ -40,17 +41,18 @@ class CorpusShard {
   int64_t document(int64_t window) const { return documents_[static_cast<size_t>(window)]; }
   int64_t begin(int64_t window) const { return begins_[static_cast<size_t>(window)]; }
   uint64_t digest() const { return digest_; }  ///< of the reader, at the last window
-  /// [R, ...] of a site by its name.
-  TensorView rows(const std::string& site) const;
+  /// Rows of a site by its name.
+  StoredRows rows(const std::string& site) const;
   const std::vector<NonFiniteSite>& non_finite() const { return tally_.sites(); }
   /// Bytes of a shard of `tokens` tokens, about.
   static uint64_t bytes(const std::vector<WindowSite>& sites, bool sparse, int64_t tokens);
 
  private:
-  TensorView rows_of(size_t site) const;
+  StoredRows rows_of(size_t site) const;
 
   struct Rows {
     std::vector<std::byte> values;
+    std::vector<float> scales;                // of int8
     std::vector<int64_t> positions, offsets;  // where not every token has a row
   };
 

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <list>
 #include <map>
 #include <mutex>
@@ -15,9 +14,9 @@
 
 #include "analysis/corpus/manifest.h"
 #include "analysis/corpus/shard_order.h"
+#include "analysis/corpus/stored_rows.h"
 #include "base/ceil_div.h"
 #include "base/check.h"
-#include "base/float_bits.h"
 #include "base/quote.h"
 
 namespace vitrine {
@@ -32,7 +31,8 @@ constexpr int64_t kMaxShards = int64_t{1} << 32;
 bool is_site(const std::string& name) {
   static const std::set<std::string> kTables = {"ids", "offsets", "documents", "begins",
                                                 "repeated"};
-  return !kTables.contains(name) && !name.ends_with(".positions") && !name.ends_with(".offsets");
+  return !kTables.contains(name) && !name.ends_with(".positions") && !name.ends_with(".offsets") &&
+         !name.ends_with(".scales");
 }
 
 struct Rank {
@@ -88,21 +88,6 @@ std::vector<Rank> read_ranks(const fs::path& folder, bool incomplete) {
         "`incomplete`",
         folder.string(), ranks.size(), world);
   return ranks;
-}
-
-/// Elements of a row, whose values are appended to `out`.
-void append_row(const TensorView& rows, int64_t row, int64_t width, std::vector<float>& out) {
-  const auto* data = static_cast<const std::byte*>(rows.data()) +
-                     static_cast<size_t>(row * width) * dtype_size(rows.dtype());
-  const size_t begin = out.size(), count = static_cast<size_t>(width);
-  out.resize(begin + count);
-  if (rows.dtype() == DType::kF32) {
-    std::memcpy(out.data() + begin, data, count * sizeof(float));
-    return;
-  }
-  const auto* half = reinterpret_cast<const uint16_t*>(data);
-  std::transform(half, half + count, out.data() + begin,
-                 rows.dtype() == DType::kF16 ? f16_to_f32 : bf16_to_f32);
 }
 
 /// Says that these bytes of a mapping are read soon.
@@ -176,9 +161,9 @@ struct ShardStore::State {
     bool same = rows_of("documents") == entry(index).windows;
     for (const auto& [name, column] : columns) {
       if (!file.has(name)) user_error("{}: damaged: missing site {}", path.string(), quote(name));
-      const TensorView rows = file.tensor(name);
+      const TensorView rows = stored_rows(file, name).values;
       const auto sizes = rows.shape().sizes();
-      same = same && rows.dtype() == column.dtype && !sizes.empty() &&
+      same = same && rows.dtype() == column.dtype &&
              std::equal(sizes.begin() + 1, sizes.end(), column.row.begin(), column.row.end()) &&
              (column.sparse || sizes[0] == entry(index).tokens);
     }
@@ -196,14 +181,8 @@ struct ShardStore::State {
     const SafetensorsFile file(ranks[rank].folder / shard_name(number));
     for (const std::string& name : file.names()) {
       if (!is_site(name)) continue;
-      const TensorView rows = file.tensor(name);
+      const TensorView rows = stored_rows(file, name).values;
       const auto sizes = rows.shape().sizes();
-      const bool floats = rows.dtype() == DType::kF32 || rows.dtype() == DType::kF16 ||
-                          rows.dtype() == DType::kBF16;
-      if (!floats || sizes.size() < 2)
-        user_error("{}: damaged: {} is {} {}: expected rows of f32, f16 or bf16",
-                   file.path().string(), quote(name), dtype_name(rows.dtype()),
-                   rows.shape().to_string());
       sites.push_back(name);
       columns[name] = {.dtype = rows.dtype(),
                        .row = {sizes.begin() + 1, sizes.end()},
@@ -293,14 +272,14 @@ struct ShardBatches::State {
     batch.assign(sites.size(), {});
     for (size_t i = 0; i < sites.size(); ++i) {
       batch[i].reserve(rows.size() * static_cast<size_t>(widths[i]));
-      std::map<int64_t, std::pair<SafetensorsFile, TensorView>> open;  // shards of this batch
+      std::map<int64_t, std::pair<SafetensorsFile, StoredRows>> open;  // shards of this batch
       for (const ShardRow& row : rows) {
         auto shard = open.find(row.shard);
         if (shard == open.end()) {
           const SafetensorsFile file = store.shard(row.shard);
-          shard = open.emplace(row.shard, std::pair(file, file.tensor(sites[i]))).first;
+          shard = open.emplace(row.shard, std::pair(file, stored_rows(file, sites[i]))).first;
         }
-        append_row(shard->second.second, row.row, widths[i], batch[i]);
+        shard->second.second.append(row.row, 1, batch[i]);
       }
     }
   }

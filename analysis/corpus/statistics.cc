@@ -62,7 +62,7 @@ RowStatistics RowStatistics::empty() const {
   return none;
 }
 
-void RowStatistics::add_shard(const std::function<TensorView(const std::string&)>& rows,
+void RowStatistics::add_shard(const std::function<StoredRows(const std::string&)>& rows,
                               const CorpusPosition& last) {
   for (size_t i = 0; i < state_.moments.sites.size(); i += 2)
     add_rows(i, rows(state_.moments.sites[i].site));
@@ -70,22 +70,21 @@ void RowStatistics::add_shard(const std::function<TensorView(const std::string&)
 }
 
 void RowStatistics::add_shard(const SafetensorsFile& file, const CorpusPosition& last) {
-  add_shard([&](const std::string& site) { return file.tensor(site); }, last);
+  add_shard([&](const std::string& site) { return stored_rows(file, site); }, last);
 }
 
-void RowStatistics::add_rows(size_t site, const TensorView& rows) {
+void RowStatistics::add_rows(size_t site, const StoredRows& rows) {
   Moments& all = state_.moments.sites[site].moments;
-  const int64_t width = all.variables(), count = rows.elements() / width;
-  if (rows.elements() != count * width || (rows.shape().rank() > 0 && rows.shape()[0] != count))
-    user_error("rows of {} in a shard: expected {} elements each", rows.shape().to_string(), width);
+  const int64_t width = all.variables(), count = rows.rows();
+  if (rows.width() != width)
+    user_error("rows of {} in a shard: expected {} elements each", rows.values.shape().to_string(),
+               width);
   Moments shard = moments_of(width, !all.variances_only()), norms = Moments::variances(1);
-  const size_t row_bytes = static_cast<size_t>(width) * dtype_size(rows.dtype());
+  std::vector<float> values;
   for (int64_t begin = 0; begin < count; begin += kMomentsBlock) {
     const int64_t some = std::min(kMomentsBlock, count - begin);
-    const std::vector<float> values =
-        TensorView(rows.host_bytes().data() + static_cast<size_t>(begin) * row_bytes, rows.dtype(),
-                   Shape{some, width})
-            .to_f32();
+    values.clear();
+    rows.append(begin, some, values);
     std::vector<float> kept;
     std::vector<double> lengths;
     for (int64_t row = 0; row < some; ++row) {

@@ -9,10 +9,10 @@
 
 #include "analysis/corpus/identity.h"
 #include "analysis/corpus/moments_state.h"
+#include "analysis/corpus/stored_rows.h"
 #include "analysis/corpus/window_batches.h"
 #include "base/json.h"
 #include "vitrine/checkpoint/safetensors.h"
-#include "vitrine/tensor.h"
 
 namespace vitrine::internal {
 
@@ -28,8 +28,8 @@ class RowStatistics {
   /// As read from a file. Throws Error (user) for one that is damaged, and for other moments.
   explicit RowStatistics(const std::filesystem::path& path);
 
-  /// `rows`: [R, ...] of a site by its name.
-  void add_shard(const std::function<TensorView(const std::string&)>& rows,
+  /// `rows` of a site by its name.
+  void add_shard(const std::function<StoredRows(const std::string&)>& rows,
                  const CorpusPosition& last);
   void add_shard(const SafetensorsFile& file, const CorpusPosition& last);
 
@@ -46,7 +46,7 @@ class RowStatistics {
   friend bool operator==(const RowStatistics& a, const RowStatistics& b);
 
  private:
-  void add_rows(size_t site, const TensorView& rows);
+  void add_rows(size_t site, const StoredRows& rows);
 
   MomentsState state_;
 };

@@ -79,6 +79,15 @@ WindowBatches::WindowBatches(const Model& model, const Hooks& hooks, int64_t bat
   }
 }
 
+void WindowBatches::store_int8() {
+  for (WindowSite& site : sites_) {
+    if (site.dtype != DType::kF32)
+      user_error("'{}' is captured as {}, which int8 would round again: expected f32", site.name,
+                 dtype_name(site.dtype));
+    site.int8 = true;
+  }
+}
+
 const HookPlan& WindowBatches::plan_at(std::vector<bool> everywhere) {
   if (plan_ && everywhere == everywhere_) return *plan_;
   Hooks hooks = hooks_.only_edits();

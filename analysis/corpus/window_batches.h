@@ -22,12 +22,17 @@ struct WindowSite {
   std::vector<int64_t> neurons;  ///< ascending; empty: all
   Indices<int64_t> positions;    ///< as asked, within a window; empty: all
   std::vector<int64_t> row;      ///< sizes of the axes after the rows
+  bool int8 = false;             ///< stored as int8 with a scale for each row
 
   int64_t width() const;  ///< elements of a row
   /// Whether there is a row for a position of a window: that of a new token, and requested.
   bool has_row(int64_t position, const Window& window) const;
   /// Of each element of a row: "17"; "3.17" for element 17 of head 3.
   std::vector<std::string> variable_names() const;
+  DType stored() const { return int8 ? DType::kI8 : dtype; }
+  uint64_t stored_bytes() const {  ///< of a row
+    return static_cast<uint64_t>(width()) * dtype_size(stored()) + (int8 ? sizeof(float) : 0);
+  }
   uint64_t row_bytes() const { return static_cast<uint64_t>(width()) * dtype_size(dtype); }
 };
 
@@ -47,6 +52,9 @@ class WindowBatches {
                 Residence residence = Residence::kHost);
 
   const std::vector<WindowSite>& sites() const { return sites_; }
+  /// Sites are to be stored as int8. Throws Error (user) for captures of another type than f32,
+  /// which would be rounded twice.
+  void store_int8();
 
   /// The next windows, as many as have `batch_tokens` tokens, one at least and `most` at most;
   /// none: the corpus is at its end. Throws Error (user) as WindowReader::next and Model::forward

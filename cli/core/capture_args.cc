@@ -10,7 +10,7 @@
 namespace vitrine::cli {
 using namespace internal;
 
-Option add_site_options(Command& command, CaptureArgs& args, std::vector<With> stored) {
+Option add_site_options(Command& command, CaptureArgs& args, std::vector<With> stored, bool int8) {
   const auto group = "Hooks";
   Option capture =
       command
@@ -21,8 +21,14 @@ Option add_site_options(Command& command, CaptureArgs& args, std::vector<With> s
           ->allow_extra_args(false)
           ->type_name("SITE")
           ->group(group);
-  command.add_option("--store", args.store, "Storage type of captures: f32, f16, bf16")
-      ->check(one_of({"f32", "f16", "bf16"}))
+  std::vector<std::string> types = {"f32", "f16", "bf16"};
+  std::string help = "Storage type of captures: f32, f16, bf16";
+  if (int8) {
+    types.emplace_back("int8");
+    help += ", int8 with a scale for each row";
+  }
+  command.add_option("--store", args.store, help)
+      ->check(one_of(types))
       ->capture_default_str()
       ->type_name("DTYPE")
       ->group(group)

@@ -17,9 +17,9 @@ struct CaptureArgs {
 };
 
 /// --capture and --store, without --out. `stored`: with which of the options --store has an effect.
-/// Returns --capture.
+/// `int8`: whether that is a choice of --store. Returns --capture.
 Option add_site_options(Command& command, CaptureArgs& args,
-                        std::vector<With> stored = {{"--capture"}});
+                        std::vector<With> stored = {{"--capture"}}, bool int8 = false);
 /// --capture, --store, --out. Returns the last.
 Option add_capture_options(Command& command, CaptureArgs& args,
                            std::vector<With> stored = {{"--capture"}});

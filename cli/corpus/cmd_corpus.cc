@@ -128,6 +128,16 @@ void print_repair(const Context& context, const Model& model, const CorpusRepair
   print(text);
 }
 
+bool is_int8(const CorpusCommandArgs& args) { return args.capture.store == "int8"; }
+
+Hooks hooks_of(const CorpusCommandArgs& args) {
+  CaptureArgs capture = args.capture;
+  if (is_int8(args)) capture.store = "f32";  // rounded when it is put into a shard
+  Hooks hooks = parse_edits(args.edits);
+  add_sites(hooks, capture);
+  return hooks;
+}
+
 void dry_run(const Context& context, const CorpusCommandArgs& args, const Hooks& hooks,
              const Rank& rank) {
   const Model model = load_model(context);
@@ -135,6 +145,7 @@ void dry_run(const Context& context, const CorpusCommandArgs& args, const Hooks&
   CorpusCaptureOptions capture = {
       .shard_tokens = args.shard_tokens, .batch_tokens = args.batch_tokens, .progress = &progress};
   capture.covariance = args.covariance;
+  capture.int8 = is_int8(args);
   const CorpusEstimate estimate =
       estimate_corpus_capture(model, open_corpus(args.corpus, rank, model), hooks, args.capture.out,
                               capture, {.disk_rate = args.disk_rate * 1e6});
@@ -156,11 +167,13 @@ void run(Context& context, const CorpusCommandArgs& args) {
                args.capture.out);
   if (args.repair && !std::filesystem::exists(args.capture.out))
     user_error("{}: missing: expected the folder of the capture for --repair", args.capture.out);
-  Hooks hooks = parse_edits(args.edits);
-  add_sites(hooks, args.capture);
-  if (!args.in_python.ray.empty())
+  const Hooks hooks = hooks_of(args);
+  if (!args.in_python.ray.empty()) {
+    if (is_int8(args))
+      user_error("--store int8 cannot be used with --ray: expected f32, f16 or bf16");
     capture_on_ray(context, args.in_python, args.corpus, HookFile::of(hooks), args.capture.out,
                    args.shard_tokens, args.batch_tokens);
+  }
   const Rank rank = rank_of(args.corpus);
   if (args.dry_run) return dry_run(context, args, hooks, rank);
   const Model model = load_model(context);
@@ -168,6 +181,7 @@ void run(Context& context, const CorpusCommandArgs& args) {
   options.shard_tokens = args.shard_tokens;
   options.batch_tokens = args.batch_tokens;
   options.covariance = args.covariance;
+  options.int8 = is_int8(args);
   WindowReader windows = open_corpus(args.corpus, rank, model);
   options.weights_digest = weights_digest(context.model);
   set_interruption_note("the same command goes on after the last complete shard in " +
@@ -199,7 +213,7 @@ void add_corpus(Command& app, Context& context) {
       app.add_subcommand("corpus", "Write activations on a whole corpus to shards, resumable");
   const auto args = std::make_shared<CorpusCommandArgs>();
   add_corpus_options(command, args->corpus);
-  add_site_options(command, args->capture);
+  add_site_options(command, args->capture, {{"--capture"}}, true);
   add_edit_option(command, args->edits);
   const auto group = "Shards";
   command

@@ -83,6 +83,7 @@ Parameters<CaptureCorpusValues> capture_corpus_parameters() {
   add_documents(parameters);
   parameters.value("shard_tokens", at(&Values::options, &Options::shard_tokens))
       .value("batch_tokens", at(&Values::options, &Options::batch_tokens))
+      .value("int8", at(&Values::options, &Options::int8))
       .value("covariance", at(&Values::options, &Options::covariance))
       .value("repair", &Values::repair)
       .value("dry_run", &Values::dry_run)
@@ -343,7 +344,8 @@ what of a text file is a document; `field`: of a .jsonl line; `skip_bad`: counts
 text instead of refusing them. `rank`, `world`: this process's share of the documents. `window`: tokens a
 pass reads (0: the context); `overlap`: of them repeated; `prepend`: a token before each document. An
 interrupted run in `folder` is resumed; `repair`: makes missing and damaged shards again; `dry_run`: writes
-nothing and estimates size and time; `covariance`: statistics have covariances. Returns what the command's --json prints.)",
+nothing and estimates size and time; `covariance`: statistics have covariances; `int8`: rows are stored
+as int8 with a scale each. Returns what the command's --json prints.)",
                 &capture_a_corpus);
   Parameters<std::pair<std::filesystem::path, Progress*>> folder;
   folder.required("folder", &std::pair<std::filesystem::path, Progress*>::first)

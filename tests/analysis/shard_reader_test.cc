@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <set>
 #include <thread>
 
 #include "analysis/corpus/shard_order.h"
+#include "analysis/corpus/stored_rows.h"
 #include "base/json.h"
 #include "corpus_support.h"
 #include "vitrine/corpus/corpus_capture.h"
@@ -177,6 +179,69 @@ TEST_F(ShardReader, IsSharedByThreads) {
   EXPECT_FALSE(found[0].empty());
   EXPECT_EQ(found[0], found[1]);
   EXPECT_EQ(found[0], found[2]);
+}
+
+TEST(StoredRows, Int8IsOffByHalfAStepAtMost) {
+  std::vector<float> row;
+  for (int i = 0; i < 1000; ++i) row.push_back(std::ldexp(std::sin(static_cast<float>(i)), i % 7));
+  std::vector<int8_t> stored(row.size());
+  const float scale = quantize_row(row, stored);
+  float largest = 0;
+  for (const float value : row) largest = std::max(largest, std::abs(value));
+  EXPECT_FLOAT_EQ(scale, largest / 127);
+  for (size_t i = 0; i < row.size(); ++i)
+    EXPECT_LE(std::abs(row[i] - static_cast<float>(stored[i]) * scale), largest / 254 * 1.0001F)
+        << i;
+  EXPECT_EQ(quantize_row(std::vector<float>(1000), stored), 0);
+  row[500] = -INFINITY;
+  EXPECT_TRUE(std::isnan(quantize_row(row, stored)));
+}
+
+TEST_F(ShardReader, Int8RowsAreReadAsFloats) {
+  Hooks hooks;
+  hooks.capture("blocks.{0,2}.hook_resid_post").capture(kZ, {.positions = {-1, 2}, .heads = {1}});
+  const std::string path = ids_corpus(folder_, 20);
+  const auto capture = [&](const fs::path& to, bool int8, const Hooks& captured,
+                           int stop_after = 1000) {
+    int asked = 0;
+    return capture_corpus(model_, windows_of(model_, path), captured, to,
+                          {.shard_tokens = 64, .batch_tokens = 20, .int8 = int8, .keep_going = [&] {
+                             return ++asked <= stop_after;
+                           }});
+  };
+  const auto plain = capture(folder_ / "f32", false, hooks),
+             small = capture(folder_ / "int8", true, hooks);
+  EXPECT_LT(small.bytes, plain.bytes / 2);
+  const ShardStore exact(folder_ / "f32"), rounded(folder_ / "int8");
+  EXPECT_EQ(rounded.sites(), exact.sites());
+  EXPECT_EQ(rounded.stored(kResid), DType::kI8);
+  for (const std::string& site : exact.sites()) {
+    const ShardBatchOptions options = {.rows = 8, .drop_last = false};
+    ShardBatches wanted(exact, {site}, options), found(rounded, {site}, options);
+    for (Batch a, b; wanted.next(a);) {
+      ASSERT_TRUE(found.next(b));
+      ASSERT_EQ(a[0].size(), b[0].size());
+      const size_t width = site == kZ ? 12 : 24;
+      const auto rows = rows_of(a[0], width), there = rows_of(b[0], width);
+      for (size_t r = 0; r < rows.size(); ++r) {
+        float largest = 0;
+        for (const float value : rows[r]) largest = std::max(largest, std::abs(value));
+        for (size_t i = 0; i < width; ++i)
+          EXPECT_NEAR(there[r][i], rows[r][i], largest / 254 * 1.0001F) << site;
+      }
+    }
+  }
+  while (!capture(folder_ / "stops", true, hooks, 1).complete) {
+  }
+  for (const char* name : {"shard-000001.safetensors", "statistics.safetensors", "manifest.json"})
+    EXPECT_EQ(read_bytes(folder_ / "stops/rank-00000-of-00001" / name),
+              read_bytes(folder_ / "int8/rank-00000-of-00001" / name));
+  EXPECT_TRUE(check_corpus_capture(folder_ / "int8").problems.empty());
+  EXPECT_TRUE(says(user_error_of([&] { capture(folder_ / "f32", true, hooks); }), "plan.int8"));
+  Hooks half;
+  half.capture(kResid, {}, DType::kF16);
+  EXPECT_TRUE(says(user_error_of([&] { capture(folder_ / "half", true, half); }),
+                   "captured as f16, which int8 would round again"));
 }
 
 TEST_F(ShardReader, NamesWhatIsMissingOrDamaged) {

@@ -172,6 +172,16 @@ def test_statistics_beside_the_shards_are_read(tmp_path, expected, monkeypatch):
     check_statistics(acts.statistics(SITE, covariance=True), expected)
 
 
+def test_int8_rows_are_off_by_half_a_step(tmp_path, expected):
+    acts = shards.open(capture(tmp_path / "acts", "--store", "int8"))
+    assert acts.stored(SITE) == "int8" and acts.sites == [SITE]
+    for index, rows in enumerate(expected):
+        step = np.abs(rows).max(axis=1, keepdims=True) / 127
+        assert (np.abs(acts.document(index, SITE) - rows) <= step * 0.50001).all()
+    batch = next(acts.batches(SITE, rows=16, seed=0))
+    assert batch.dtype == np.float32 and batch.shape == (16, expected[0].shape[1])
+
+
 def refused(folder, text, **options):
     with pytest.raises(vitrine.Error, match=text) as error:
         acts = shards.open(folder, **options)

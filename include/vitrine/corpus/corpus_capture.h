@@ -26,6 +26,7 @@ namespace vitrine {
 //   begins         [W] i64      position in the document of the window's first token
 //   repeated       [W] i64      number of tokens repeated from the previous window, without rows
 //   SITE           [R, ...]     captured site, one row per new token
+//   SITE.scales    [R] f32      if rows are int8: a row is SITE times its scale
 //   SITE.positions [R] i64      if positions were selected: position of each row in its window
 //   SITE.offsets   [W+1] i64    likewise: window w has rows [offsets[w], offsets[w+1])
 // Maps (scores, pattern) have a different size in every window and are invalid here; capture_file.h
@@ -46,6 +47,9 @@ struct CorpusCaptureOptions {
   /// Digest of the weights (see checkpoint_digest), which identifies the model together with its
   /// name and configuration. Empty: only name and configuration are compared.
   std::string weights_digest = {};
+  /// Stores rows as int8 with a scale for each, off by at most 1/254 of the row's largest magnitude
+  /// (and all NaN if one element is not finite). Hooks must capture f32.
+  bool int8 = false;
   /// Statistics (corpus_statistics) have covariances, too: 8 * D * D bytes a site, 4 GiB at most.
   bool covariance = false;
   /// Called between batches; returning false stops the run after the current shard.

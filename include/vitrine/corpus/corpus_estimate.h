@@ -46,8 +46,8 @@ struct CorpusEstimate {
   // Of this rank where `counted`, else of one rank on average.
   int64_t rank_tokens = 0, shards = 0;
   uint64_t rank_bytes = 0;
-  int64_t shard_tokens = 0;   ///< see CorpusCaptureSummary
-  uint64_t buffer_bytes = 0;  ///< see CorpusCaptureSummary
+  int64_t shard_tokens = 0;      ///< see CorpusCaptureSummary
+  uint64_t buffer_bytes = 0;     ///< see CorpusCaptureSummary
   double tokens_per_second = 0;  ///< computed and put into a shard, text included
   double compute_seconds = 0;    ///< of the rank's tokens at that speed
   double write_seconds = 0;      ///< of its bytes at `disk_rate`

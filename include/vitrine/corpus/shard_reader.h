@@ -37,7 +37,7 @@ class ShardStore {
   // Each throws Error (user) for a site that the capture does not have, listing those that it has.
   int64_t rows(std::string_view site) const;
   std::vector<int64_t> row_shape(std::string_view site) const;  ///< [D], [H, K], ...
-  DType stored(std::string_view site) const;
+  DType stored(std::string_view site) const;  ///< f32, f16, bf16, or i8 with scales
 
   /// One shard, see corpus_capture.h for its tensors. Throws Error (user) for one that is damaged
   /// or has other rows than its manifest says.

@@ -25,7 +25,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
 }
-_STORED = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
+_STORED = {"F32": "f32", "F16": "f16", "BF16": "bf16", "I8": "int8"}
 _TABLES = ("ids", "offsets", "documents", "begins", "repeated")
 _MOST_HEADER_BYTES = 100_000_000
 
@@ -44,7 +44,8 @@ def widen(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
 class Shard:
     """Tensors of a shard by name, read-only. Arrays share the mapping, which lives as long as one of them.
 
-    `shard[name]` is float32 for a site stored as bf16; `raw(name)` has its bits as uint16.
+    `shard[name]` is float32 for a site stored as bf16 or int8; `raw(name)` has bf16's bits as uint16 and int8 without
+    its scales.
     """
 
     def __init__(self, path: Path | str, tables: Sequence[str] = _TABLES) -> None:
@@ -70,7 +71,7 @@ class Shard:
         return self._entry(name).shape
 
     def stored(self, name: str) -> str:
-        """ "f32", "f16" or "bf16" of a site."""
+        """ "f32", "f16", "bf16" or "int8" of a site."""
         dtype = self._entry(name).dtype
         return _STORED.get(dtype, dtype)
 
@@ -81,12 +82,23 @@ class Shard:
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         values = self.raw(name)
-        return widen(values) if self._entry(name).dtype == "BF16" else values
+        if self._entry(name).dtype == "BF16":
+            return widen(values)
+        return self._scaled(name, values, slice(None)) if self._entry(name).dtype == "I8" else values
 
     def take(self, name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Some rows of a site, copied as float32."""
         values = self.raw(name)[rows]
+        if self._entry(name).dtype == "I8":
+            return self._scaled(name, values, rows)
         return widen(values) if self._entry(name).dtype == "BF16" else values.astype(np.float32, copy=False)
+
+    def _scaled(self, name: str, values: npt.NDArray[Any], rows: Any) -> npt.NDArray[np.float32]:
+        scales: npt.NDArray[np.float32] = self.raw(f"{name}.scales")
+        if scales.shape != self.shape(name)[:1]:
+            raise Error(f"{self.path}: damaged: {name}.scales has shape {scales.shape}")
+        floats: npt.NDArray[np.float32] = values.astype(np.float32) * scales[rows].reshape(-1, *[1] * (values.ndim - 1))
+        return floats
 
     def window_rows(self, site: str) -> npt.NDArray[np.int64]:
         """First row of each window at a site, then the number of rows: [W+1]."""
@@ -122,7 +134,7 @@ class Shard:
 
 
 def _is_index(name: str) -> bool:
-    return name.endswith((".positions", ".offsets"))
+    return name.endswith((".positions", ".offsets", ".scales"))
 
 
 def _row_bytes(entry: TensorEntry) -> int:

@@ -113,7 +113,7 @@ class Store:
         return self.shard(0).shape(site)[1:]
 
     def stored(self, site: str) -> str:
-        """Type on the disk: "f32", "f16" or "bf16"."""
+        """Type on the disk: "f32", "f16", "bf16" or "int8"."""
         return self.shard(0).stored(site)
 
     def shard(self, index: int) -> Shard:
