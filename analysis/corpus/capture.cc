@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <condition_variable>
-#include <exception>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include "analysis/corpus/identity.h"
 #include "analysis/corpus/manifest.h"
 #include "analysis/corpus/shard.h"
+#include "analysis/corpus/shard_writer.h"
 #include "analysis/corpus/statistics.h"
 #include "analysis/corpus/window_batches.h"
 #include "base/check.h"
@@ -24,122 +21,6 @@ using namespace internal;
 namespace {
 
 namespace fs = std::filesystem;
-
-/// So much is read again at most by a run that goes on after a kill.
-constexpr uint64_t kBytesBetweenStatistics = 2'000'000'000;
-
-/// Writes each shard and then the manifest, and sums up its rows, while the next shard is filled.
-class ShardWriter {
- public:
-  ShardWriter(fs::path folder, CorpusManifest manifest, RowStatistics statistics)
-      : folder_(std::move(folder)),
-        manifest_(std::move(manifest)),
-        statistics_(std::move(statistics)),
-        thread_([this] { run(); }) {}
-
-  ~ShardWriter() {
-    {
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-
-  /// Waits for the shard before, takes this one and gives that one back, empty; null if there was
-  /// none. Throws what went wrong with the one before.
-  std::unique_ptr<CorpusShard> put(std::unique_ptr<CorpusShard> shard, int64_t skipped) {
-    std::unique_lock lock(mutex_);
-    wait(lock);
-    shard_ = std::move(shard);
-    skipped_ = skipped;
-    changed_.notify_all();
-    return std::move(written_);
-  }
-
-  /// Shards in the manifest on the disk.
-  size_t shards() {
-    const std::lock_guard lock(mutex_);
-    return manifest_.shards.size();
-  }
-
-  /// Waits until everything is on the disk.
-  const CorpusManifest& drain() {
-    std::unique_lock lock(mutex_);
-    wait(lock);
-    return manifest_;
-  }
-  /// Of the shards in the manifest; after drain().
-  RowStatistics& statistics() { return statistics_; }
-
- private:
-  void wait(std::unique_lock<std::mutex>& lock) {
-    changed_.wait(lock, [this] { return !shard_ || failure_; });
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
-  void run() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [this] { return shard_ || ended_; });
-      if (!shard_) return;
-      try {
-        CorpusManifest manifest = manifest_;
-        lock.unlock();
-        write(*shard_, manifest);
-        sum_up(*shard_, manifest.shards.back());
-        lock.lock();
-        manifest_ = std::move(manifest);
-        written_ = std::move(shard_);
-        written_->clear();
-      } catch (...) {
-        lock.lock();
-        failure_ = std::current_exception();
-        shard_.reset();
-      }
-      changed_.notify_all();
-    }
-  }
-
-  void write(const CorpusShard& shard, CorpusManifest& manifest) const {
-    const fs::path path = folder_ / shard_name(manifest.shards.size());
-    const uint64_t checksum = shard.write(path);
-    const int64_t last = shard.windows() - 1;
-    ShardEntry entry;
-    entry.bytes = fs::file_size(path);
-    entry.checksum = hex64(checksum);
-    entry.windows = shard.windows();
-    entry.tokens = shard.new_tokens();
-    entry.documents = shard.documents_begun();
-    entry.first_document = shard.document(0);
-    entry.first_begin = shard.begin(0);
-    entry.last = {shard.document(last), shard.begin(last), shard.digest()};
-    entry.non_finite = shard.non_finite();
-    manifest.shards.push_back(std::move(entry));
-    manifest.skipped = skipped_;
-    manifest.write(folder_ / "manifest.json");
-  }
-
-  void sum_up(const CorpusShard& shard, const ShardEntry& entry) {
-    statistics_.add_shard([&](const std::string& site) { return shard.rows(site); }, entry.last);
-    unsaved_ += entry.bytes;
-    if (unsaved_ < kBytesBetweenStatistics) return;
-    statistics_.write(folder_ / kStatisticsFile, false);
-    unsaved_ = 0;
-  }
-
-  fs::path folder_;
-  CorpusManifest manifest_;
-  RowStatistics statistics_;  // the thread's, until drain()
-  uint64_t unsaved_ = 0;      // bytes of shards since the statistics were written
-  std::mutex mutex_;          // guards everything below, and manifest_
-  std::condition_variable changed_;
-  std::unique_ptr<CorpusShard> shard_, written_;
-  int64_t skipped_ = 0;
-  std::exception_ptr failure_;
-  bool ended_ = false;
-  std::thread thread_;  // last: it uses all of the above
-};
 
 /// A folder may hold ranks of one world only.
 void check_world(const fs::path& folder, int64_t world) {
