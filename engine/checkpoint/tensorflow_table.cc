@@ -17,6 +17,7 @@ namespace {
 using See = std::function<void(const std::string& key, std::string_view value)>;
 
 constexpr size_t kFooterBytes = 48, kMagicBytes = 8, kTrailerBytes = 5;
+constexpr char kSnappy = 1;
 constexpr std::string_view kMagic{"\x57\xfb\x80\x8b\x24\x75\x47\xdb", kMagicBytes};
 // GPT-2 XL has 580 tensors, with those of an optimiser three times as many.
 constexpr int kMostEntries = 1 << 16;
@@ -46,7 +47,11 @@ class Table {
     const uint64_t begin = place.varint(), size = place.varint(), end = file_.size();
     if (begin > end || size > end - begin || kTrailerBytes > end - begin - size)
       fail("a block lies outside of the file");
-    if (file_[begin + size] != 0) fail("compressed: expected a checkpoint as TensorFlow saves it");
+    if (file_[begin + size] != 0)
+      user_error(
+          "{}: is {}, but compressed{}: expected no compression, which TensorFlow never applies; "
+          "save it again by tf.raw_ops.SaveV2",
+          path_, kKind, file_[begin + size] == kSnappy ? " with Snappy" : "");
     return file_.substr(begin, size);
   }
 

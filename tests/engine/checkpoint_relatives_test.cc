@@ -207,10 +207,16 @@ TEST(Tensorflow, OpenAisReleaseIsRead) {
   EXPECT_EQ(converted.encode("ab a"), (std::vector<int32_t>{256, 32, 97}));
 }
 
+// LevelDB has written this index (tools/make_table_goldens.cc): keys share beginnings, begin anew
+// at every third one, and fill blocks of about 200 bytes.
+TEST(Tensorflow, IndexesOfSeveralBlocksAndDataOfSeveralFilesAreRead) {
+  expect_logits(Model::load(kRelatives + "tensorflow_blocks"), "tensorflow");
+}
+
 class BadTensorflow : public ::testing::Test {
  protected:
-  BadTensorflow() {
-    for (const auto& entry : fs::directory_iterator(kRelatives + "tensorflow"))
+  explicit BadTensorflow(const char* kind = "tensorflow") {
+    for (const auto& entry : fs::directory_iterator(kRelatives + kind))
       fs::copy(entry.path(), folder_ / entry.path().filename().string());
   }
   std::string error() const {
@@ -225,6 +231,19 @@ class BadTensorflow : public ::testing::Test {
   }
   static std::string replaced(std::string bytes, const std::string& from, const std::string& to) {
     return bytes.replace(bytes.find(from), from.size(), to);
+  }
+
+  /// Each is refused in one line or harmless.
+  void expect_damaged(const std::string& index, size_t step) const {
+    for (size_t size = 0; size < index.size(); size += 41)
+      EXPECT_NE(error_with(kIndex, index.substr(0, size)), "(no error)") << size;
+    for (size_t at = 0; at < index.size(); at += step) {
+      for (const char value : {'\0', '\x7f', '\xff'}) {
+        std::string changed = index;
+        changed[at] = value;
+        error_with(kIndex, changed);
+      }
+    }
   }
 
   const TempFolder folder_;
@@ -259,19 +278,40 @@ TEST_F(BadTensorflow, IsRefusedByWhatIsWrong) {
 
 TEST_F(BadTensorflow, DamagedIndexesAreRefused) {
   const std::string index = read_bytes(folder_ / kIndex);
-  for (size_t size = 0; size < index.size(); size += 41)
-    EXPECT_NE(error_with(kIndex, index.substr(0, size)), "(no error)") << size;
-  for (size_t at = 0; at < index.size(); at += 3) {
-    for (const char value : {'\0', '\x7f', '\xff'}) {
-      std::string changed = index;
-      changed[at] = value;
-      error_with(kIndex, changed);  // refused in one line, or harmless
-    }
-  }
+  expect_damaged(index, 3);
   std::string compressed = index;
   // The last trailer before the footer is the index block's.
   compressed[index.size() - 48 - 5] = 1;
   EXPECT_TRUE(says(error_with(kIndex, compressed), "compressed"));
+}
+
+class BadTensorflowBlocks : public BadTensorflow {
+ protected:
+  BadTensorflowBlocks() : BadTensorflow("tensorflow_blocks") {}
+};
+
+TEST_F(BadTensorflowBlocks, AreRefusedByWhatIsWrong) {
+  EXPECT_EQ(error(), "(no error)");
+  const std::string index = read_bytes(folder_ / kIndex);
+  const auto error_of_index = [&](const std::string& from, const std::string& to) {
+    EXPECT_NE(index.find(from), std::string::npos);
+    return error_with(kIndex, replaced(index, from, to));
+  };
+  expect_damaged(index, 11);
+  EXPECT_TRUE(says(error_with(kIndex, read_bytes(folder_ / "compressed.table")),
+                   "compressed with Snappy", "save it again"));
+  // Places of blocks as the index block has them: the last one's, that before it.
+  const std::string last = "\xd7\x06\xd7\x01", previous = "\xfb\x04\xd7\x01";
+  EXPECT_TRUE(says(error_of_index(previous, last), "duplicate tensor"));
+  EXPECT_TRUE(says(error_of_index(last, "\xd7\x7f\xd7\x01"), "outside of the file"));
+  EXPECT_TRUE(says(error_of_index("\x18\x02", "\x18\x07"), "is in file 7 of 3"));
+  EXPECT_TRUE(says(error_of_index("\x08\x03\x1a", "\x08\x02\x1a"), "data-0000", "-of-00002"));
+  // The second beginning of the first block's keys and their number.
+  const std::string beginning("\x52\0\0\0", 4), two("\2\0\0\0", 4);
+  EXPECT_TRUE(says(error_of_index(beginning + two, beginning + "\xff\xff\xff\xff"),
+                   "a block is truncated"));
+  fs::remove(folder_ / "model.ckpt.data-00001-of-00003");
+  EXPECT_TRUE(says(error(), "model.ckpt.data-00001-of-00003"));
 }
 
 std::vector<float> logits_of(const vitrine::Run& run) { return run.logits().to_f32(); }
