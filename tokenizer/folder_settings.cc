@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/text_file.h"
 #include "tokenizer/loaders.h"
 
 namespace vitrine::internal {
@@ -70,43 +71,55 @@ void add_named(const Json& names, const fs::path& path, std::vector<AddedToken>&
   }
 }
 
-// The text of "bos_token", which is a text or an object.
-std::string special_text(const Json& json, const char* name, const std::string& where) {
-  const auto found = json.find(name);
-  if (found == json.end() || found->is_null()) return "";
-  if (found->is_string()) return found->get<std::string>();
-  return token_of(*found, where + ": " + name).content;
+/// A special token, which is a text or an object with flags; without content for none.
+AddedToken special_token(const Json& entry, const std::string& where) {
+  AddedToken token;
+  if (entry.is_string())
+    token.content = entry.get<std::string>();
+  else if (!entry.is_null())
+    token = token_of(entry, where);
+  token.id = AddedToken::kNoId;
+  token.special = true;
+  return token;
 }
 
-/// A special token, which has the flags that were said of it before, if any.
-void add_special(const std::string& content, std::vector<AddedToken>& added) {
-  if (content.empty()) return;
-  const auto known = std::find_if(added.begin(), added.end(), [&](const AddedToken& token) {
-    return token.content == content;
+/// What was said of the token before counts, but that it is special.
+void add_special(AddedToken token, std::vector<AddedToken>& added) {
+  if (token.content.empty()) return;
+  const auto known = std::find_if(added.begin(), added.end(), [&](const AddedToken& one) {
+    return one.content == token.content;
   });
-  if (known == added.end()) {
-    added.push_back({.id = AddedToken::kNoId, .content = content, .special = true});
-  } else {
+  if (known == added.end())
+    added.push_back(std::move(token));
+  else
     known->special = true;
-  }
+}
+
+/// The entries of a list, or of an object in the file's order, from which ids may follow.
+std::vector<Json> entries_of(const Json& list, const char* name, const std::string& file) {
+  if (!list.is_object()) return {list.begin(), list.end()};
+  std::vector<Json> entries;
+  // Json sorts by name; a file with Python's NaN stays so.
+  const auto ordered = nlohmann::ordered_json::parse(read_text(file), nullptr, false);
+  if (ordered.is_discarded()) return {list.begin(), list.end()};
+  for (const auto& entry : ordered.at(name).items()) entries.push_back(list.at(entry.key()));
+  return entries;
 }
 
 void add_specials(const Json& json, const std::string& file, FolderSettings& settings) {
-  for (const char* name : kSpecialNames)
-    add_special(special_text(json, name, file), settings.added);
+  for (const std::string name : kSpecialNames) {
+    AddedToken token = special_token(json.value(name, Json()), file + ": " + name);
+    if (token.content.empty()) continue;
+    if (name == "bos_token") settings.begin = token.content;
+    if (name == "eos_token") settings.end = token.content;
+    add_special(std::move(token), settings.added);
+  }
   for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
     const auto list = json.find(name);
-    if (list == json.end() || !list->is_array()) continue;
-    for (const Json& entry : *list) {
-      add_special(entry.is_string() ? entry.get<std::string>()
-                                    : token_of(entry, file + ": " + name).content,
-                  settings.added);
-    }
+    if (list == json.end() || !list->is_structured()) continue;
+    for (const Json& entry : entries_of(*list, name, file))
+      add_special(special_token(entry, file + ": " + name), settings.added);
   }
-  if (std::string begin = special_text(json, "bos_token", file); !begin.empty())
-    settings.begin = std::move(begin);
-  if (std::string end = special_text(json, "eos_token", file); !end.empty())
-    settings.end = std::move(end);
 }
 
 std::string class_of(const Json& json, const std::string& file) {

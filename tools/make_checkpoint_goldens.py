@@ -137,6 +137,9 @@ def write_training():
     lightning["model.lm_head.weight"] = lightning["model.transformer.wte.weight"]
     torch.save({"epoch": 3, "state_dict": lightning, "optimizer_states": [optimizer.state_dict()], "lr_schedulers": []},
                folder("lightning") / "pytorch_model.bin")
+    # DeepSpeed's mp_rank_00_model_states.pt
+    torch.save({"module": plain("transformer."), "buffer_names": [], "optimizer": None, "ds_version": "0.17.0"},
+               folder("deepspeed") / "pytorch_model.bin")
     foreign = plain() | {"complex": torch.zeros(2, dtype=torch.complex64), "uint16": torch.zeros(3, dtype=torch.uint16),
                          "float8": torch.zeros(4).to(torch.float8_e4m3fn)}
     torch.save(foreign, folder("torch_foreign") / "pytorch_model.bin")

@@ -60,7 +60,7 @@ bool is_whole_model(const fs::path& file) {
 }
 
 /// By the end of the name: of files beside which no checkpoint of ours is.
-constexpr std::array<std::pair<std::string_view, const char*>, 11> kOtherNames = {
+constexpr std::array<std::pair<std::string_view, const char*>, 12> kOtherNames = {
     {{".h5", "a Keras checkpoint"},
      {".msgpack", "a Flax checkpoint"},
      {".onnx", "an ONNX model"},
@@ -69,6 +69,9 @@ constexpr std::array<std::pair<std::string_view, const char*>, 11> kOtherNames =
      {".mlpackage", "a Core ML model"},
      {".ot", "a checkpoint of Rust's rust_model.ot"},
      {".npz", "NumPy arrays"},
+     {".distcp",
+      "part of a distributed checkpoint, of which torch.distributed.checkpoint.format_utils "
+      "(dcp_to_torch) makes one file"},
      {".ckpt.index", "a TensorFlow checkpoint"},
      {".ckpt.meta", "a TensorFlow checkpoint"},
      {"saved_model.pb", "a TensorFlow SavedModel"}}};

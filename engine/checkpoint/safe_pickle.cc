@@ -316,7 +316,7 @@ void Pickle::global() {
   }
   user_error(
       "{}: pickle uses {}, which is not part of a tensor and could execute foreign code; it was "
-      "not loaded",
+      "not loaded: save the tensors alone with torch.save(model.state_dict(), FILE)",
       file_, quote(name));
 }
 

@@ -96,7 +96,7 @@ const PickleValue* value_of(const PickleValue& dictionary, std::string_view name
 /// beside its other state.
 const PickleValue& state_dict_of(const PickleValue& root) {
   if (root.kind != Kind::kDict) return root;
-  for (const char* name : {"state_dict", "model_state_dict", "model"}) {
+  for (const char* name : {"state_dict", "model_state_dict", "model", "module"}) {
     const PickleValue* inner = value_of(root, name);
     if (inner != nullptr && inner->kind == Kind::kDict) return *inner;
   }

@@ -209,6 +209,8 @@ TEST(BadCheckpoint, NamesWhatIsThere) {
   EXPECT_TRUE(says(error(), "no checkpoint found", "abc.incomplete", "unfinished download"));
   folder.write("flax_model.msgpack", "\x81\xa1w");
   EXPECT_TRUE(says(error(), "flax_model.msgpack: is a Flax checkpoint", "save_pretrained"));
+  folder.write("__0_0.distcp", "x");
+  EXPECT_TRUE(says(error(), "__0_0.distcp: is part of a distributed checkpoint", "dcp_to_torch"));
   folder.write("model.fp16.safetensors", "x");
   EXPECT_TRUE(says(error(), "it has model.fp16.safetensors", "name the file"));
   std::filesystem::create_directory(folder / "checkpoint-500");

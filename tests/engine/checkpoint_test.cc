@@ -45,7 +45,7 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, EveryForm,
                                            "odd_offset", "mixed", "sharded",
                                            "sharded/model.safetensors.index.json", "torch",
                                            "torch/pytorch_model.bin", "torch_legacy",
-                                           "torch_sharded", "lightning", "f64"),
+                                           "torch_sharded", "lightning", "deepspeed", "f64"),
                          [](const auto& form) {
                            std::string name = form.param;
                            std::replace_if(

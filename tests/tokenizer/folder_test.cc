@@ -138,6 +138,19 @@ TEST_F(TokenizerFolder, TokenizerConfigIsFollowed) {
   EXPECT_TRUE(tokenizer->frame().after.empty());
 }
 
+TEST_F(TokenizerFolder, SpecialTokensMayBeObjectsWithFlags) {
+  write_pair();
+  folder_.write("tokenizer_config.json", R"({
+      "mask_token": {"__type": "AddedToken", "content": "[M]", "lstrip": true, "normalized": false},
+      "extra_special_tokens": {"image_token": "<image>", "box_token": {"content": "<box>", "rstrip": true}}})");
+  const auto tokenizer = load();
+  EXPECT_EQ(tokenizer->vocab_size(), 261);
+  EXPECT_EQ(tokenizer->encode("a  [M] b", Special::kAllow), (Ids{'a', 258, ' ', 'b'}));
+  EXPECT_EQ(tokenizer->encode("a <image> <box>  b", Special::kAllow),
+            (Ids{'a', ' ', 259, ' ', 260, 'b'}))
+      << "ids follow in the file's order, not by name";
+}
+
 // tokenizer_config.json decides over a post-processor, if it says anything of that.
 TEST_F(TokenizerFolder, APostProcessorCountsUnlessTheConfigSaysOtherwise) {
   json root = {
