@@ -390,16 +390,17 @@ class Generator {
   /// The processed logits of each sequence, [drawn, V] in the backend's memory.
   Buffer processed(const PassLogits& logits, const std::vector<size_t>& drawn) const {
     const auto vocab = static_cast<size_t>(model_.config.vocab);
-    std::vector<float> rows(drawn.size() * vocab);
+    const size_t bytes = drawn.size() * vocab * sizeof(float);
+    model_.require_memory(bytes, fmt::format("processed logits {}", megabytes(bytes)));
+    const bool readable = model_.backend->host_memory();
+    Buffer memory = model_.pool->take(bytes);
+    const Buffer host = readable ? memory : model_.host_pool->take(bytes);
     for (size_t i = 0; i < drawn.size(); ++i) {
-      const std::span<float> row = std::span(rows).subspan(i * vocab, vocab);
+      const std::span<float> row(host.f32() + i * vocab, vocab);
       model_.backend->download(row.data(), last_row(logits, drawn[i]), row.size_bytes());
       processor_.apply(row, prompts_[drawn[i]], result_.sequences[drawn[i]].ids);
     }
-    const size_t bytes = rows.size() * sizeof(float);
-    model_.require_memory(bytes, fmt::format("processed logits {}", megabytes(bytes)));
-    Buffer memory = model_.pool->take(bytes);
-    model_.backend->upload(memory.data(), rows.data(), bytes);
+    if (!readable) model_.backend->upload(memory.data(), host.data(), bytes);
     return memory;
   }
 

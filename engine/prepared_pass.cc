@@ -65,7 +65,8 @@ PreparedPass::PreparedPass(const ModelState& model, const Plan& plan, const KvCa
       placed_(model.pool->take(model.backend->batch_bytes(
           laid_out_.sizes.rows, static_cast<int64_t>(rows().slices.size())))),
       batch_{rows().ids, rows().positions, rows().slices, placed_.data()},
-      hooks_(plan, laid_out_.layout, captured_, *model.backend, *model.pool, rows().slices),
+      hooks_(plan, laid_out_.layout, captured_,
+             {*model.backend, *model.pool, *model.host_pool, rows().slices}),
       forward_{.backend = *model.backend,
                .config = model.config,
                .activation = model.activation,

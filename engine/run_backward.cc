@@ -226,10 +226,11 @@ class BackwardRun {
     const Buffer references = model_.pool->take(layout.seed_bytes),
                  kept = model_.pool->take(whole_lines(layout.gradients.bytes));
     backend.upload(references.data(), targets_.references().data(), layout.seed_bytes);
-    HookRun gradients(gradient_plan_, layout.gradients, kept, backend, *model_.pool, slices,
+    const EditContext context{backend, *model_.pool, *model_.host_pool, slices};
+    HookRun gradients(gradient_plan_, layout.gradients, kept, context,
                       HookRun::Order::kCapturesFirst);
     const CaptureLayout nothing(seed_plan, slices, model_.config);
-    HookRun seeds(seed_plan, nothing, {}, backend, *model_.pool, slices);
+    HookRun seeds(seed_plan, nothing, {}, context);
     std::vector<double> values(terms.size());
     BackwardPass backward_pass{.forward = pass.forward_pass(),
                                .gradients = gradients,

@@ -21,9 +21,11 @@ Mat place_rows(const ModelState& model, TensorView rows, int64_t width, std::str
     // Nothing writes to them: the layernorm goes to a matrix of its own.
     return {static_cast<float*>(const_cast<void*>(rows.data())), count, width};
   }
-  const std::vector<float> host = rows.to_f32();
-  memory = model.pool->take(host.size() * sizeof(float));
-  model.backend->upload(memory.data(), host.data(), host.size() * sizeof(float));
+  const bool as_it_is = rows.dtype() == DType::kF32;
+  const std::vector<float> widened = as_it_is ? std::vector<float>() : rows.to_f32();
+  const std::span<const float> host = as_it_is ? rows.f32() : std::span<const float>(widened);
+  memory = model.pool->take(host.size_bytes());
+  model.backend->upload(memory.data(), host.data(), host.size_bytes());
   return {memory.f32(), count, width};
 }
 

@@ -42,18 +42,41 @@ const float* source_row_in_place(const PlannedEdit& edit, const Backend& backend
   return static_cast<const float*>(row->data());
 }
 
-void call(const PlannedEdit& edit, Backend& backend, BufferPool& pool, const Selection& selection,
-          Mat x, int sequence, std::span<const int64_t> positions) {
+/// Values that the host reads or writes on their way to or from the backend's memory; one and the
+/// same memory where the host can.
+class Staging {
+ public:
+  Staging(const EditContext& context, size_t count)
+      : backend_(context.backend),
+        bytes_(count * sizeof(float)),
+        there_(context.pool.take(bytes_)),
+        here_(backend_.host_memory() ? there_ : context.host_pool.take(bytes_)) {}
+
+  std::span<float> values() const { return {here_.f32(), bytes_ / sizeof(float)}; }
+  const Buffer& there() const { return there_; }
+  void fetch() const {
+    if (!backend_.host_memory()) backend_.download(here_.data(), there_.data(), bytes_);
+  }
+  void send() const {
+    if (!backend_.host_memory()) backend_.upload(there_.data(), here_.data(), bytes_);
+  }
+
+ private:
+  Backend& backend_;
+  size_t bytes_;
+  Buffer there_, here_;
+};
+
+void call(const PlannedEdit& edit, const EditContext& context, const Selection& selection, Mat x,
+          int sequence, std::span<const int64_t> positions) {
   const int64_t width = selection.width();
-  std::vector<float> values(selection.rows.size() * static_cast<size_t>(width));
-  const size_t bytes = values.size() * sizeof(float);
-  const Buffer staging = pool.take(bytes);
-  backend.gather(x, selection, DType::kF32, staging.data());
-  backend.download(values.data(), staging.data(), bytes);
-  EditView view{edit.name, edit.site, edit.layer, sequence, positions, values, width};
+  const Staging staging(context, selection.rows.size() * static_cast<size_t>(width));
+  context.backend.gather(x, selection, DType::kF32, staging.there().data());
+  staging.fetch();
+  EditView view{edit.name, edit.site, edit.layer, sequence, positions, staging.values(), width};
   edit.edit.function()(view);
-  backend.upload(staging.data(), values.data(), bytes);
-  backend.scatter(staging.f32(), selection, x);
+  staging.send();
+  context.backend.scatter(staging.there().f32(), selection, x);
 }
 
 EditKind backend_kind(Edit::Kind kind) {
@@ -115,15 +138,21 @@ void project(const PlannedEdit& edit, Backend& backend, std::span<const int64_t>
   }
 }
 
-/// Replaces the picked rows [begin, begin + count) by consecutive rows.
+/// Replaces the picked rows [begin, begin + count) by rows that are `stride` elements apart.
 void replace_rows(const PlannedEdit& edit, Backend& backend, const Picked& picked, size_t begin,
-                  size_t count, const float* rows, Mat x) {
-  backend.edit(
-      {.x = x,
-       .where = {std::span(picked.rows).subspan(begin, count), edit.where.cols},
-       .kind = EditKind::kReplace,
-       // An operand is only read.
-       .operand = Mat(const_cast<float*>(rows), static_cast<int64_t>(count), edit.where.width)});
+                  size_t count, const float* rows, int64_t stride, Mat x) {
+  backend.edit({.x = x,
+                .where = {std::span(picked.rows).subspan(begin, count), edit.where.cols},
+                .kind = EditKind::kReplace,
+                // An operand is only read.
+                .operand = Mat(const_cast<float*>(rows), static_cast<int64_t>(count),
+                               edit.where.width, stride)});
+}
+
+/// In elements. Rows may be of different memory.
+int64_t distance(const float* from, const float* to) {
+  return (reinterpret_cast<intptr_t>(to) - reinterpret_cast<intptr_t>(from)) /
+         static_cast<int64_t>(sizeof(float));
 }
 
 /// Whether the other run's rows were all in the backend's memory: then they were used from there.
@@ -134,35 +163,41 @@ bool replace_in_place(const PlannedEdit& edit, Backend& backend, const Picked& p
     rows.push_back(source_row_in_place(edit, backend, sequence, position));
     if (rows.back() == nullptr) return false;
   }
-  for (size_t i = 0, next; i < rows.size(); i = next) {  // those side by side go together
-    for (next = i + 1; next < rows.size() && rows[next] == rows[next - 1] + edit.where.width;)
-      ++next;
-    replace_rows(edit, backend, picked, i, next - i, rows[i], x);
+  for (size_t i = 0, next; i < rows.size(); i = next) {  // those at one distance go together
+    next = i + 1;
+    const int64_t stride = next < rows.size() ? distance(rows[i], rows[next]) : edit.where.width;
+    if (stride >= edit.where.width) {
+      while (next < rows.size() && distance(rows[next - 1], rows[next]) == stride) ++next;
+    }
+    replace_rows(edit, backend, picked, i, next - i, rows[i], stride, x);
   }
   return true;
 }
 
-void replace_from_source(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
-                         const Picked& picked, int sequence, Mat x) {
-  if (replace_in_place(edit, backend, picked, sequence, x)) return;
-  std::vector<float> values;
-  for (int64_t position : picked.positions) {
-    const std::vector<float> row = source_row(edit, sequence, position, edit.where.width);
-    values.insert(values.end(), row.begin(), row.end());
+void replace_from_source(const PlannedEdit& edit, const EditContext& context, const Picked& picked,
+                         int sequence, Mat x) {
+  if (replace_in_place(edit, context.backend, picked, sequence, x)) return;
+  const auto width = static_cast<size_t>(edit.where.width);
+  const Staging staging(context, picked.rows.size() * width);
+  for (size_t i = 0; i < picked.rows.size(); ++i) {
+    const std::vector<float> row =
+        source_row(edit, sequence, picked.positions[i], edit.where.width);
+    std::ranges::copy(row, staging.values().subspan(i * width).begin());
   }
-  const Buffer staging = pool.take(values.size() * sizeof(float));
-  backend.upload(staging.data(), values.data(), values.size() * sizeof(float));
-  replace_rows(edit, backend, picked, 0, picked.rows.size(), staging.f32(), x);
+  staging.send();
+  replace_rows(edit, context.backend, picked, 0, picked.rows.size(), staging.there().f32(),
+               edit.where.width, x);
 }
 
-void apply_rows(const PlannedEdit& edit, Backend& backend, BufferPool& pool, const Picked& picked,
+void apply_rows(const PlannedEdit& edit, const EditContext& context, const Picked& picked,
                 int sequence, Mat x) {
+  Backend& backend = context.backend;
   const Selection selection{picked.rows, edit.where.cols};
   switch (edit.edit.kind()) {
     case Edit::Kind::kCallback:
-      return call(edit, backend, pool, selection, x, sequence, picked.positions);
+      return call(edit, context, selection, x, sequence, picked.positions);
     case Edit::Kind::kSource:
-      return replace_from_source(edit, backend, pool, picked, sequence, x);
+      return replace_from_source(edit, context, picked, sequence, x);
     case Edit::Kind::kProject:
       return project(edit, backend, picked.rows, x);
     default:
@@ -201,9 +236,10 @@ struct MapRows {
   }
 };
 
-/// The other run's rows in the order of MapRows, each filled up to `keys`.
-std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int sequence,
-                              int64_t keys) {
+/// Writes the other run's rows to `map` in the order of MapRows, each `keys` long: as many of them
+/// as its query sees.
+void read_source_map(const PlannedEdit& edit, const Picked& picked, int sequence, int64_t keys,
+                     std::span<float> map) {
   const size_t heads = edit.where.heads.size(), rows = picked.rows.size();
   const auto captured = edit.edit.source()->map_heads(edit.site, edit.layer);
   if (captured && *captured != std::ssize(edit.where.heads))
@@ -211,7 +247,6 @@ std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int
         "replace_from: the other run has {} heads of '{}', this edit selects {}; use the same "
         "selection for both",
         *captured, edit.name, heads);
-  std::vector<float> map(heads * rows * static_cast<size_t>(keys));
   for (size_t i = 0; i < rows; ++i) {
     const std::vector<float> source = source_row(edit, sequence, picked.positions[i], 0);
     const auto source_keys = static_cast<int64_t>(source.size() / heads),
@@ -227,7 +262,6 @@ std::vector<float> source_map(const PlannedEdit& edit, const Picked& picked, int
                 map.begin() + static_cast<std::ptrdiff_t>(h * rows + i) * keys);
     }
   }
-  return map;
 }
 
 void edit_map(const PlannedEdit& edit, Backend& backend, const MapRows& map_rows, Mat block) {
@@ -241,36 +275,35 @@ void edit_map(const PlannedEdit& edit, Backend& backend, const MapRows& map_rows
                 .starts = map_rows.hidden});
 }
 
-void replace_map(Backend& backend, BufferPool& pool, const MapRows& map_rows, Mat block,
-                 std::span<const float> values) {
+void replace_map(const PlannedEdit& edit, const EditContext& context, const Picked& picked,
+                 const MapRows& map_rows, int sequence, Mat block) {
   const Selection::Range all_keys{0, block.cols};
-  const Buffer staging = pool.take(values.size_bytes());
-  backend.upload(staging.data(), values.data(), values.size_bytes());
-  backend.edit(
+  const Staging staging(context, map_rows.rows.size() * static_cast<size_t>(block.cols));
+  read_source_map(edit, picked, sequence, block.cols, staging.values());
+  staging.send();
+  context.backend.edit(
       {.x = block,
        .where = {map_rows.rows, {&all_keys, 1}},
        .kind = EditKind::kReplace,
-       .operand = Mat(staging.f32(), static_cast<int64_t>(map_rows.rows.size()), block.cols),
+       .operand = Mat(staging.there().f32(), std::ssize(map_rows.rows), block.cols),
        .limits = map_rows.visible,
        .starts = map_rows.hidden});
 }
 
 }  // namespace
 
-void apply_edit(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
-                std::span<const SequenceSlice> slices, Mat x) {
-  for (size_t s = 0; s < slices.size(); ++s) {
-    const Picked picked = pick(edit, slices, s);
-    if (!picked.rows.empty()) apply_rows(edit, backend, pool, picked, static_cast<int>(s), x);
+void apply_edit(const PlannedEdit& edit, const EditContext& context, Mat x) {
+  for (size_t s = 0; s < context.slices.size(); ++s) {
+    const Picked picked = pick(edit, context.slices, s);
+    if (!picked.rows.empty()) apply_rows(edit, context, picked, static_cast<int>(s), x);
   }
 }
 
-void apply_map_edit(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
-                    std::span<const SequenceSlice> slices, float* map) {
-  for (size_t s = 0; s < slices.size(); ++s) {
-    const SequenceSlice& slice = slices[s];
+void apply_map_edit(const PlannedEdit& edit, const EditContext& context, float* map) {
+  for (size_t s = 0; s < context.slices.size(); ++s) {
+    const SequenceSlice& slice = context.slices[s];
     const int sequence = static_cast<int>(s);
-    const Picked picked = pick(edit, slices, s);
+    const Picked picked = pick(edit, context.slices, s);
     if (picked.rows.empty()) continue;
     const MapRows map_rows(edit, slice, picked);
     const Mat block(map + slice.map, slice.rows * (edit.where.heads.back() + 1),
@@ -278,15 +311,14 @@ void apply_map_edit(const PlannedEdit& edit, Backend& backend, BufferPool& pool,
     switch (edit.edit.kind()) {
       case Edit::Kind::kCallback: {
         const Selection::Range all_keys{0, block.cols};
-        call(edit, backend, pool, {map_rows.rows, {&all_keys, 1}}, block, sequence,
-             picked.positions);
+        call(edit, context, {map_rows.rows, {&all_keys, 1}}, block, sequence, picked.positions);
         break;
       }
       case Edit::Kind::kSource:
-        replace_map(backend, pool, map_rows, block, source_map(edit, picked, sequence, block.cols));
+        replace_map(edit, context, picked, map_rows, sequence, block);
         break;
       default:
-        edit_map(edit, backend, map_rows, block);
+        edit_map(edit, context.backend, map_rows, block);
     }
   }
 }

@@ -2,9 +2,6 @@
 #include "hooks/hook_run.h"
 
 #include <numeric>
-
-#include "hooks/apply_edit.h"
-
 namespace vitrine::internal {
 namespace {
 
@@ -21,15 +18,9 @@ std::vector<int64_t> map_rows(const std::vector<int>& heads, const std::vector<i
 
 }  // namespace
 
-HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend,
-                 BufferPool& pool, std::span<const SequenceSlice> slices, Order order)
-    : plan_(plan),
-      layout_(layout),
-      arena_(std::move(arena)),
-      backend_(backend),
-      pool_(pool),
-      slices_(slices),
-      order_(order) {}
+HookRun::HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, EditContext context,
+                 Order order)
+    : plan_(plan), layout_(layout), arena_(std::move(arena)), context_(context), order_(order) {}
 
 const CaptureLayout::Item* HookRun::in_place_item(Site site, int layer) const {
   const int capture = plan_.at(site, layer).capture;
@@ -55,7 +46,7 @@ void HookRun::visit_watched(Site site, int layer, Mat x) {
   const Plan::Entry& entry = plan_.at(site, layer);
   if (order_ == Order::kCapturesFirst) capture(entry, x);
   for (int i = entry.edit_begin; i < entry.edit_end; ++i)
-    apply_edit(plan_.edits()[static_cast<size_t>(i)], backend_, pool_, slices_, x);
+    apply_edit(plan_.edits()[static_cast<size_t>(i)], context_, x);
   if (order_ == Order::kEditsFirst) capture(entry, x);
 }
 
@@ -65,14 +56,14 @@ void HookRun::capture(const Plan::Entry& entry, Mat x) {
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
   std::byte* destination = item.at(arena_.data());
   if (x.data == destination || item.rows.empty()) return;
-  backend_.gather(x, {item.rows, capture.where.cols}, capture.store, destination);
+  context_.backend.gather(x, {item.rows, capture.where.cols}, capture.store, destination);
 }
 
 void HookRun::visit_watched_map(Site site, int layer, float* map) {
   const Plan::Entry& entry = plan_.at(site, layer);
   if (order_ == Order::kCapturesFirst) capture_map(entry, map);
   for (int i = entry.edit_begin; i < entry.edit_end; ++i)
-    apply_map_edit(plan_.edits()[static_cast<size_t>(i)], backend_, pool_, slices_, map);
+    apply_map_edit(plan_.edits()[static_cast<size_t>(i)], context_, map);
   if (order_ == Order::kEditsFirst) capture_map(entry, map);
 }
 
@@ -82,15 +73,15 @@ void HookRun::capture_map(const Plan::Entry& entry, float* map) {
   const CaptureLayout::Item& item = layout_.items[static_cast<size_t>(entry.capture)];
   std::byte* destination = item.at(arena_.data());
   if (reinterpret_cast<std::byte*>(map) == destination) return;
-  for (size_t s = 0; s < slices_.size(); ++s) {
+  for (size_t s = 0; s < context_.slices.size(); ++s) {
     const CaptureLayout::Sequence& sequence = item.sequences[s];
     if (sequence.rows.empty()) continue;
-    const SequenceSlice& slice = slices_[s];
+    const SequenceSlice& slice = context_.slices[s];
     const int64_t block_rows = slice.rows * (capture.where.heads.back() + 1);
     const std::vector<int64_t> rows = map_rows(capture.where.heads, sequence.rows, slice.rows);
     const Selection::Range all_keys{0, sequence.keys};
-    backend_.gather(Mat(map + slice.map, block_rows, sequence.keys), {rows, {&all_keys, 1}},
-                    capture.store, destination + sequence.offset);
+    context_.backend.gather(Mat(map + slice.map, block_rows, sequence.keys), {rows, {&all_keys, 1}},
+                            capture.store, destination + sequence.offset);
   }
 }
 

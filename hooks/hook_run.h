@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hooks/apply_edit.h"
 #include "hooks/plan.h"
 #include "kernels/backend.h"
 #include "vitrine/captures.h"
@@ -54,10 +55,8 @@ class HookRun {
   /// which lead from what a capture has seen on to what was there before.
   enum class Order : uint8_t { kEditsFirst, kCapturesFirst };
 
-  /// `arena` holds layout.bytes on the backend; edits take what else they need from the pool.
-  /// Everything given must outlive the object.
-  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, Backend& backend,
-          BufferPool& pool, std::span<const SequenceSlice> slices,
+  /// `arena` holds layout.bytes on the backend. Everything given must outlive the object.
+  HookRun(const Plan& plan, const CaptureLayout& layout, Buffer arena, EditContext context,
           Order order = Order::kEditsFirst);
 
   bool watched(Site site, int layer = 0) const {
@@ -92,9 +91,7 @@ class HookRun {
   const Plan& plan_;
   const CaptureLayout& layout_;
   Buffer arena_;
-  Backend& backend_;
-  BufferPool& pool_;
-  std::span<const SequenceSlice> slices_;
+  EditContext context_;
   Order order_;
 };
 

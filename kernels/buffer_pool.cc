@@ -29,11 +29,7 @@ Buffer BufferPool::take(size_t bytes) {
       shared_->free.erase(best);
     }
   }
-  if (!buffer) {
-    buffer = allocate(bytes);
-    const std::lock_guard lock(shared_->mutex);
-    ++shared_->allocations;
-  }
+  if (!buffer) buffer = allocate(bytes);
 
   const std::weak_ptr<Shared> pool = shared_;
   const auto give_back = [pool](Buffer* returned) {
@@ -68,11 +64,6 @@ size_t BufferPool::free_bytes() const {
   size_t bytes = 0;
   for (const Buffer& buffer : shared_->free) bytes += buffer.bytes();
   return bytes;
-}
-
-uint64_t BufferPool::allocations() const {
-  const std::lock_guard lock(shared_->mutex);
-  return shared_->allocations;
 }
 
 }  // namespace vitrine::internal

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -24,8 +24,6 @@ class BufferPool {
   Buffer take(size_t bytes);
   /// Bytes of the buffers that wait for the next run.
   size_t free_bytes() const;
-  /// Calls of `allocate` so far that gave memory.
-  uint64_t allocations() const;
 
  private:
   Buffer allocate(size_t bytes);
@@ -33,7 +31,6 @@ class BufferPool {
   struct Shared {
     std::mutex mutex;
     std::vector<Buffer> free;
-    uint64_t allocations = 0;
   };
   std::function<Buffer(size_t)> allocate_;
   std::shared_ptr<Shared> shared_;

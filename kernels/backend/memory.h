@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <mutex>
 
@@ -35,6 +36,9 @@ class Memory {
   virtual bool host_memory() const = 0;
   /// Host memory for downloaded results; fast to copy to.
   virtual Buffer allocate_host(size_t bytes) = 0;
+  /// How often memory was taken from the system so far: by allocate(), by allocate_host(), and as
+  /// working memory of operations. A pass after the first of its kind takes none.
+  virtual uint64_t allocations() const = 0;
   /// Lock that callers hold from the first to the last operation of a pass: a device runs one pass
   /// at a time. It is recursive, so that a callback between two kernels may use the model.
   virtual std::unique_lock<std::recursive_mutex> exclusive() = 0;

@@ -29,6 +29,12 @@ std::string CpuBackend::description() const {
                      threads_ == 1 ? "thread" : "threads");
 }
 
+Buffer CpuBackend::allocate(size_t bytes) {
+  Buffer buffer = cpu::allocate_memory(bytes);
+  ++allocated_;
+  return buffer;
+}
+
 void CpuBackend::upload(void* device, const void* host, size_t bytes) {
   if (bytes > 0) std::memcpy(device, host, bytes);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -18,7 +19,7 @@ class CpuBackend : public Backend {
 
   std::string description() const override;
 
-  Buffer allocate(size_t bytes) override { return cpu::allocate_memory(bytes); }
+  Buffer allocate(size_t bytes) override;
   size_t available_bytes() const override { return cpu::available_memory(); }
   void upload(void* device, const void* host, size_t bytes) override;
   void download(void* host, const void* device, size_t bytes) override;
@@ -27,6 +28,7 @@ class CpuBackend : public Backend {
   void synchronize() override {}
   bool host_memory() const override { return true; }
   Buffer allocate_host(size_t bytes) override { return allocate(bytes); }
+  uint64_t allocations() const override { return allocated_ + scratch_.allocations(); }
   std::unique_lock<std::recursive_mutex> exclusive() override { return {}; }
 
   size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
@@ -81,6 +83,7 @@ class CpuBackend : public Backend {
   PackedMatrix quantise(const HostWeight& source, PackedMatrix packed, std::byte* destination);
 
   int threads_;
+  std::atomic<uint64_t> allocated_ = 0;
   cpu::ScratchPool scratch_;
 };
 

@@ -96,6 +96,7 @@ ScratchPool::Lease ScratchPool::borrow(size_t floats) {
     }
     if (!free_.empty()) free_.pop_back();  // grow instead of collecting buffers of every size
   }
+  ++allocations_;
   return {*this, allocate_memory(bytes)};
 }
 

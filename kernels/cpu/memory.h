@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <vector>
 
@@ -35,10 +37,13 @@ class ScratchPool {
   };
 
   Lease borrow(size_t floats);
+  /// How often memory was taken from the system so far.
+  uint64_t allocations() const { return allocations_; }
 
  private:
   void give_back(Buffer buffer);
 
+  std::atomic<uint64_t> allocations_ = 0;
   std::mutex mutex_;
   std::vector<Buffer> free_;
 };

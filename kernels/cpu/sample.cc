@@ -114,10 +114,12 @@ int32_t draw(std::span<const float> scores, int top_k, float top_p, double unifo
   return id;
 }
 
-int32_t choose(const SampleArgs& args, std::span<const float> logits, double uniform) {
+int32_t choose(const SampleArgs& args, std::span<const float> logits, double uniform,
+               cpu::ScratchPool& scratch) {
   if (!cpu::is_distribution(logits)) return -1;
   if (args.temperature == 0.0f) return greedy(logits);
-  std::vector<float> scores(logits.size());
+  const cpu::ScratchPool::Lease memory = scratch.borrow(logits.size());
+  const std::span<float> scores(memory.f32(), logits.size());
   std::transform(logits.begin(), logits.end(), scores.begin(),
                  [&](float logit) { return logit / args.temperature; });
   // A temperature so low that scores overflow leaves the best token alone.
@@ -131,7 +133,8 @@ void CpuBackend::sample(const SampleArgs& args) {
   cpu::parallel_for(threads_, args.logits.rows, [&](int64_t r) {
     const std::span<const float> logits(args.logits.row(r), static_cast<size_t>(args.logits.cols));
     const auto row = static_cast<size_t>(r);
-    args.ids[row] = choose(args, logits, args.temperature > 0.0f ? args.uniform[row] : 0.0);
+    args.ids[row] =
+        choose(args, logits, args.temperature > 0.0f ? args.uniform[row] : 0.0, scratch_);
   });
 }
 

@@ -61,6 +61,7 @@ class ProfilingBackend : public Backend {
   std::vector<std::string> choices() const override { return inner_->choices(); }
   size_t available_bytes() const override { return inner_->available_bytes(); }
   bool host_memory() const override { return inner_->host_memory(); }
+  uint64_t allocations() const override { return inner_->allocations(); }
   std::unique_lock<std::recursive_mutex> exclusive() override { return inner_->exclusive(); }
   size_t packed_bytes(int64_t in, int64_t out, DType store) const override {
     return inner_->packed_bytes(in, out, store);

@@ -154,7 +154,7 @@ TEST_F(PlanTest, OperandsOfRangesBelongToTheirPositions) {
   const Plan edits = plan(Hooks().edit("hook_embed", replace(Tensor::from(rows)), where));
   const std::vector<SequenceSlice> slices = {{.row = 0, .rows = 5, .past = 0, .capacity = 5}};
   const CaptureLayout nothing(edits, slices, small());
-  HookRun run(edits, nothing, {}, *backend_, pool_, slices);
+  HookRun run(edits, nothing, {}, {*backend_, pool_, pool_, slices});
   std::vector<float> x(5 * 8, 0.0f);
   run.visit(Site::kEmbed, 0, Mat(x.data(), 5, 8));
   const float wanted[] = {0, 1, 2, 0, 4};

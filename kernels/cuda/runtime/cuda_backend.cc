@@ -55,6 +55,7 @@ Buffer CudaBackend::allocate(size_t bytes) {
         "out of GPU memory: {} bytes requested, {} available; use a smaller batch, or f16 or bf16 "
         "weights (`dtype`)",
         bytes, available_bytes());
+  ++allocated_;
   // Buffers may outlive the backend; the device lives as long as any of them.
   return {data, bytes, std::shared_ptr<void>(data, [device = device_](void* memory) {
             device->release(memory);
@@ -110,6 +111,7 @@ void CudaBackend::clear(void* device, size_t bytes) {
 void CudaBackend::synchronize() { device_->synchronize(); }
 
 Buffer CudaBackend::allocate_host(size_t bytes) {
+  ++allocated_;
   if (bytes > device_->most_pinned()) {
     constexpr std::align_val_t kLine{64};
     void* ordinary = ::operator new(bytes, kLine, std::nothrow);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -46,6 +47,7 @@ class CudaBackend : public Backend {
   void synchronize() override;
   bool host_memory() const override { return false; }
   Buffer allocate_host(size_t bytes) override;
+  uint64_t allocations() const override { return allocated_; }
   std::unique_lock<std::recursive_mutex> exclusive() override;
 
   size_t packed_bytes(int64_t in, int64_t out, DType store) const override;
@@ -136,6 +138,7 @@ class CudaBackend : public Backend {
   bool linear_by_cublas(const LinearArgs& args);
 
   std::shared_ptr<cuda::Device> device_;
+  std::atomic<uint64_t> allocated_ = 0;
   Gemm gemm_;
   std::unique_ptr<cuda::Cublas> cublas_;  ///< for Gemm::kCublas
   struct LinearCase {
