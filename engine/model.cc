@@ -347,11 +347,21 @@ std::shared_ptr<const Captures> Model::to_host(std::shared_ptr<const Captures> c
   if (captures->device() == nullptr) return captures;
   std::vector<Captures::Entry> entries = captures->entries();
   std::vector<std::shared_ptr<const void>> storage;
+  const auto bring = [&](const TensorView& view) {
+    storage.push_back(std::make_shared<const Tensor>(to_host(view)));
+    return static_cast<const Tensor*>(storage.back().get())->view();
+  };
   for (Captures::Entry& entry : entries) {
+    if (site_info(entry.site).shape == SiteShape::kMap) {
+      for (Captures::Entry::Sequence& sequence : entry.sequences)
+        sequence.values = bring(sequence.values);
+      continue;
+    }
+    const TensorView rows = bring(entry.rows());
+    const auto* at = static_cast<const std::byte*>(rows.data());
     for (Captures::Entry::Sequence& sequence : entry.sequences) {
-      const auto copy = std::make_shared<const Tensor>(to_host(sequence.values));
-      sequence.values = copy->view();
-      storage.push_back(copy);
+      sequence.values = TensorView(at, entry.dtype, sequence.values.shape());
+      at += sequence.values.bytes();
     }
   }
   return std::make_shared<const Captures>(std::move(entries), std::move(storage));

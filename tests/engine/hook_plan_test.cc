@@ -348,6 +348,8 @@ TEST_F(HookPlanTest, RowsOfABatchAreOneMatrix) {
                           .capture(Site::kResidPost, {.sequences = {1}})
                           .capture(Site::kMlpOut);
   check(*model_.forward(batch_, hooks).shared_captures());
+  const vitrine::Run device = model_.forward(batch_, hooks, {.residence = Residence::kDevice});
+  check(*model_.to_host(device.shared_captures()));
   check(*generate(model_, batch_, {.max_new_tokens = 4}, hooks).captures);
   Hooks asking;
   asking.gradient(Site::kMlpPost, {.neurons = {1, 2}});
