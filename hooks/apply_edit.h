@@ -1,21 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <span>
-
-#include "hooks/plan.h"
-#include "kernels/backend.h"
-#include "kernels/buffer_pool.h"
+#include "hooks/edit_rows.h"
 
 namespace vitrine::internal {
-
-/// Where the edits of a pass run. Everything referred to outlives the pass.
-struct EditContext {
-  Backend& backend;
-  BufferPool& pool;       ///< of the backend's memory
-  BufferPool& host_pool;  ///< of Backend::allocate_host()
-  std::span<const SequenceSlice> slices;
-};
 
 /// Changes the selected part of a site, `x` being the site for all rows of the packed batch.
 /// Throws Error (user) when another run's activations that the edit wants are not there.

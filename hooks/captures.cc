@@ -155,4 +155,12 @@ std::optional<TensorView> Captures::row_view(Site site, int layer, int sequence,
   return found->sequence->values.slice(found->index);
 }
 
+std::optional<TensorView> Captures::map_row_view(Site site, int layer, int sequence,
+                                                 int64_t position, int64_t head) const {
+  if (!is_map(site)) return std::nullopt;
+  const auto found = locate(find(site, layer), sequence, position);
+  if (!found) return std::nullopt;
+  return found->sequence->values.slice(head).slice(found->index);
+}
+
 }  // namespace vitrine

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "hooks/hook_run.h"
 
-#include <numeric>
+#include "hooks/apply_edit.h"
+
 namespace vitrine::internal {
 namespace {
 

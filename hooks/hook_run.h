@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "hooks/apply_edit.h"
+#include "hooks/edit_rows.h"
 #include "hooks/plan.h"
 #include "kernels/backend.h"
 #include "vitrine/captures.h"

@@ -39,12 +39,15 @@ Batch checked_others(const AblationOptions& options, size_t tokens) {
 }
 
 PatchValues values_of(const AblationOptions& options, const BaseRun& base, const Batch& others) {
-  if (options.ablation == Ablation::kZero) return std::make_shared<ZeroValues>(base.captures());
+  if (options.ablation == Ablation::kZero)
+    return std::make_shared<ZeroValues>(base.captures().on_host);
   Hooks hooks = options.edits.only_edits();
   for (const Site site : options.cells.sites) hooks.capture(site);
-  const Run run = base.model().forward(others, hooks, {.logits = LogitRows::kNone});
-  if (options.ablation == Ablation::kMean) return std::make_shared<MeanValues>(run.captures());
-  return run.shared_captures();
+  const Run run = base.model().forward(
+      others, hooks, {.logits = LogitRows::kNone, .residence = Residence::kDevice});
+  BothCaptures captures(base.model(), run);
+  if (options.ablation == Ablation::kMean) return std::make_shared<MeanValues>(*captures.on_host);
+  return std::make_shared<RunValues>(std::move(captures));
 }
 
 }  // namespace

@@ -11,30 +11,6 @@
 namespace vitrine::internal {
 namespace {
 
-bool is_map(Site site) { return site_info(site).shape == SiteShape::kMap; }
-
-/// A place's elements of a whole row of its site; of a map those that the query at `position` sees.
-std::vector<float> narrowed(const Place& place, const Config& config, int64_t position,
-                            const std::vector<float>& row) {
-  const SiteShape shape = site_info(place.site).shape;
-  const int64_t head_width = is_map(place.site) ? static_cast<int64_t>(row.size()) / config.heads
-                                                : site_head_width(shape, config);
-  const int64_t block = head_width > 0 ? head_width : static_cast<int64_t>(row.size());
-  const int64_t seen = is_map(place.site) ? std::min(position + 1, block) : block;
-  std::vector<float> result;
-  const auto append = [&](int64_t begin) {
-    if (place.neurons.empty())
-      result.insert(result.end(), row.begin() + begin, row.begin() + begin + seen);
-    for (const int64_t neuron : place.neurons)
-      result.push_back(row[static_cast<size_t>(begin + neuron)]);
-  };
-  if (place.heads.empty()) {
-    for (int64_t begin = 0; begin < static_cast<int64_t>(row.size()); begin += block) append(begin);
-  }
-  for (const int head : place.heads) append(head * block);
-  return result;
-}
-
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
@@ -65,10 +41,8 @@ BaseRun::BaseRun(const Model& model, std::vector<int32_t> ids, const std::vector
       user_error("the edit of '{}' selects sequences, but holds in each prompt: leave them out",
                  change.sites.pattern());
   }
-  const Run run = session_.forward({ids_}, base_hooks(sites, edits),
-                                   {.logits = LogitRows::kLast, .residence = Residence::kDevice});
-  in_place_ = run.shared_captures();
-  captures_ = model.to_host(in_place_);
+  const Run run = session_.forward({ids_}, base_hooks(sites, edits), kInPlace);
+  captures_.emplace(model, run);
   value_ = finite_metric(metric_, model.to_host(run.logits()).f32(), model_, ids_, edits);
   work_.computed = work_.naive = tokens() * model.config().layers;
 }
@@ -93,7 +67,7 @@ Hooks BaseRun::edits_from(int layer) const {
 
 TensorView BaseRun::residual_from(int layer, int64_t position) const {
   const int64_t width = model_.config().width;
-  const TensorView rows = in_place_->view(Site::kResidPre, layer);
+  const TensorView rows = captures_->in_place->view(Site::kResidPre, layer);
   return {static_cast<const float*>(rows.data()) + position * width, DType::kF32,
           Shape{tokens() - position, width}, rows.residence()};
 }
@@ -116,27 +90,23 @@ Intervention BaseRun::intervene(std::vector<Place> places, const PatchValues& va
     const int64_t reached = result.position;
     Where where{.heads = place.heads, .neurons = place.neurons};
     if (site_info(place.site).per_layer) where.layers = {place.layer};
-    std::vector<float> rows;
     for (const int64_t position : place.positions) {
       if (!reaches_metric(place.site, place.layer, position)) continue;
-      const auto own = captures_->row(place.site, place.layer, 0, position),
+      const auto own = captures_->on_host->row(place.site, place.layer, 0, position),
                  other = values->row(place.site, place.layer, 0, position);
       if (!own || !other) continue;
-      const std::vector<float> to = narrowed(place, model_.config(), position, *other);
-      if (position < reached && same_bits(narrowed(place, model_.config(), position, *own), to))
-        continue;
+      const auto part = [&](const std::vector<float>& row) {
+        return place.part_of(row, position, model_.config());
+      };
+      if (position < reached && same_bits(part(*own), part(*other))) continue;
       where.positions.add(position);
-      rows.insert(rows.end(), to.begin(), to.end());
     }
     if (where.positions.empty()) continue;
     result.layer = std::min(result.layer, place.layer);
     result.position = std::min(result.position, where.positions.ranges().front().first);
-    const bool some_heads = is_map(place.site) && !place.heads.empty();
-    const PatchValues map =
-        some_heads ? std::make_shared<HeadsOfMap>(values, place.heads, model_.config().heads)
-                   : values;
     result.changes.push_back(
-        {place.site, is_map(place.site) ? replace_from(map) : replace(Tensor::from(rows)), where});
+        {place.site, replace_from(std::make_shared<PartOfRows>(values, place, model_.config())),
+         where});
   }
   return result;
 }
@@ -146,12 +116,12 @@ double BaseRun::estimate(const std::vector<Place>& places, const PatchValues& va
   double sum = 0;
   for (const Place& place : places) {
     for (const int64_t position : place.positions) {
-      const auto own = captures_->row(place.site, place.layer, 0, position),
+      const auto own = captures_->on_host->row(place.site, place.layer, 0, position),
                  other = values->row(place.site, place.layer, 0, position);
       const auto gradient = gradients.row(place.site, place.layer, 0, position);
       if (!own || !other || !gradient) continue;
       const auto part = [&](const std::vector<float>& row) {
-        return narrowed(place, model_.config(), position, row);
+        return place.part_of(row, position, model_.config());
       };
       const std::vector<float> a = part(*own), b = part(*other), g = part(*gradient);
       for (size_t i = 0; i < g.size(); ++i)
@@ -205,11 +175,12 @@ void BaseRun::run_batch(const std::vector<Intervention>& cells, std::span<const 
     }
     work_.computed += (tokens() - cell.position) * (model_.config().layers - layer);
   }
-  const Run run = fork.forward_from(layer, residuals, hooks, {.logits = LogitRows::kLast});
-  for (size_t s = 0; s < batch.size(); ++s) {
-    values[batch[s]] = metric_.of(run.logits(static_cast<int>(s)).f32());
-    if (extras.see) extras.see(batch[s], run.shared_captures(), static_cast<int>(s));
-  }
+  const Run run = fork.forward_from(layer, residuals, hooks, kInPlace);
+  for (size_t s = 0; s < batch.size(); ++s)
+    values[batch[s]] = metric_.of(model_.to_host(run.logits(static_cast<int>(s))).f32());
+  if (!extras.see) return;
+  const BothCaptures captures(model_, run);
+  for (size_t s = 0; s < batch.size(); ++s) extras.see(batch[s], captures, static_cast<int>(s));
 }
 
 }  // namespace vitrine::internal

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,14 +14,9 @@
 
 namespace vitrine::internal {
 
-/// Some elements of one site of one layer. Lists are ascending.
-struct Place {
-  Site site;
-  int layer;
-  std::vector<int64_t> positions;
-  std::vector<int> heads = {};        ///< empty: all, or none to choose from
-  std::vector<int64_t> neurons = {};  ///< empty: all
-};
+/// A pass that edits read from: its captures stay where the model runs.
+inline constexpr ForwardOptions kInPlace{.logits = LogitRows::kLast,
+                                         .residence = Residence::kDevice};
 
 /// Changes of a run, with the first block and position that they touch: nothing before those needs
 /// computing.
@@ -37,8 +32,7 @@ struct RunExtras {
   /// They must leave a run without intervention as it is. Null: nothing.
   std::function<void(Hooks& hooks, int layer)> hooks = {};
   /// Told where a cell's captures are; not for a cell without changes.
-  std::function<void(size_t cell, const std::shared_ptr<const Captures>& captures, int sequence)>
-      see = {};
+  std::function<void(size_t cell, const BothCaptures& captures, int sequence)> see = {};
 };
 
 /// A run that is to be repeated with interventions: its keys and values, its residual stream before
@@ -54,7 +48,7 @@ class BaseRun {
   const std::vector<int32_t>& ids() const { return ids_; }
   int64_t tokens() const { return static_cast<int64_t>(ids_.size()); }
   double value() const { return value_; }
-  const std::shared_ptr<const Captures>& captures() const { return captures_; }
+  const BothCaptures& captures() const { return *captures_; }
 
   /// Puts `values` at the places, but not where that would change nothing: no bit there, or nothing
   /// that the metric depends on.
@@ -82,8 +76,7 @@ class BaseRun {
   int64_t batch_tokens_;
   Hooks edits_;
   Session session_;
-  std::shared_ptr<const Captures> in_place_;  ///< where the model runs
-  std::shared_ptr<const Captures> captures_;  ///< the same in host memory
+  std::optional<BothCaptures> captures_;  ///< always there once constructed
   double value_ = 0;
   PatchWork work_;
 };

@@ -47,7 +47,7 @@ Run run_clean(const Model& model, const std::vector<int32_t>& ids, const TraceOp
   Hooks hooks = options.edits.only_edits();
   hooks.capture(Site::kEmbed);
   for (const Site site : options.cells.sites) hooks.capture(site);
-  return model.forward(ids, hooks, {.logits = LogitRows::kLast});
+  return model.forward(ids, hooks, kInPlace);
 }
 
 /// Turns sums over the draws into means.
@@ -73,16 +73,18 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
                                                 "positions up to where the metric is read");
   const PatchSweep sweep(options.cells, model.config(), tokens);
   const Run clean = run_clean(model, prompt, options);
+  const BothCaptures captures(model, clean);
 
-  Trace trace{
-      .clean = finite_metric(options.metric, clean.logits().f32(), model, prompt, options.edits),
-      .draws = {},
-      .subject = subject,
-      .grids = sweep.grids(),
-      .work = {}};
+  Trace trace{.clean = finite_metric(options.metric, model.to_host(clean.logits()).f32(), model,
+                                     prompt, options.edits),
+              .draws = {},
+              .subject = subject,
+              .grids = sweep.grids(),
+              .work = {}};
   trace.deviation =
-      options.noise *
-      (options.spread ? *options.spread : standard_deviation(clean.view(Site::kEmbed).f32()));
+      options.noise * (options.spread
+                           ? *options.spread
+                           : standard_deviation(captures.on_host->view(Site::kEmbed).f32()));
   add_whole_run(trace.work, prompt.size(), model.config());
   for (PatchGrid& grid : trace.grids)
     grid.values.assign(grid.layers.size() * grid.columns.size(), 0.0);
@@ -94,7 +96,7 @@ Trace causal_trace(const Model& model, std::span<const int32_t> ids, const Trace
     BaseRun base(model, prompt, options.cells.sites, options.metric, options.batch_tokens,
                  options.edits.only_edits().edit(Site::kEmbed, add(noise), {.positions = subject}));
     const std::vector<std::vector<double>> found =
-        sweep.run(base, clean.shared_captures(), progress);
+        sweep.run(base, std::make_shared<RunValues>(captures), progress);
     trace.draws.push_back(base.value());
     for (size_t g = 0; g < found.size(); ++g) {
       for (size_t i = 0; i < found[g].size(); ++i) trace.grids[g].values[i] += found[g][i];

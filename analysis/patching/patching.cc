@@ -69,7 +69,7 @@ struct Prepared {
 Run run_other(const Model& model, const PromptPair& prompts, const PatchOptions& options) {
   Hooks hooks = options.edits.only_edits();
   for (const Site site : options.cells.sites) hooks.capture(site);
-  return model.forward(prompts.other, hooks, {.logits = LogitRows::kLast});
+  return model.forward(prompts.other, hooks, kInPlace);
 }
 
 Backward gradients_of(const BaseRun& base, const PatchOptions& options) {
@@ -103,11 +103,12 @@ Patching patch(const Model& model, std::span<const int32_t> clean, std::span<con
   const Run other = run_other(model, prompts, options);
   BaseRun base(model, prompts.base, options.cells.sites, options.metric, options.batch_tokens,
                options.edits);
-  const MetricScale scale = metric_scale(
-      base.value(),
-      finite_metric(options.metric, other.logits().f32(), model, prompts.other, options.edits),
-      options.direction, options.metric);
-  const auto values = std::make_shared<AlignedValues>(other.shared_captures(), partner);
+  const MetricScale scale =
+      metric_scale(base.value(),
+                   finite_metric(options.metric, model.to_host(other.logits()).f32(), model,
+                                 prompts.other, options.edits),
+                   options.direction, options.metric);
+  const auto values = std::make_shared<RunValues>(BothCaptures(model, other), 0, partner);
 
   Patching result{
       .clean = scale.clean, .corrupt = scale.corrupt, .grids = sweep.grids(), .work = {}};

@@ -81,7 +81,7 @@ class PathRuns {
            std::vector<int64_t> sender_positions, const std::vector<int64_t>& receiver_positions,
            bool through_mlps)
       : base_(base),
-        sender_values_(other.shared_captures()),
+        sender_values_(std::make_shared<RunValues>(BothCaptures(base.model(), other))),
         sender_positions_(std::move(sender_positions)),
         through_mlps_(through_mlps) {
     for (const PathNode& node : receivers) {
@@ -100,7 +100,7 @@ class PathRuns {
     std::vector<Intervention> receiving(senders.size());
     base_.run(sending,
               {.hooks = [this](Hooks& hooks, int layer) { hold_from(hooks, layer); },
-               .see = [&](size_t cell, const std::shared_ptr<const Captures>& captures,
+               .see = [&](size_t cell, const BothCaptures& captures,
                           int sequence) { receiving[cell] = receive(captures, sequence); }});
     return base_.run(receiving);
   }
@@ -110,10 +110,7 @@ class PathRuns {
 
   /// Holds a site at the base run's values.
   void hold(Hooks& hooks, Site site, int layer) const {
-    Indices<int64_t> positions;  // each has a row of its own
-    positions.add_range(0, base_.tokens() - 1);
-    hooks.edit(site, replace(Tensor::from(base_.captures()->view(site, layer).f32())),
-               {.layers = {layer}, .positions = positions});
+    hooks.edit(site, replace_from(base_.captures().in_place), {.layers = {layer}});
   }
 
   void hold_from(Hooks& hooks, int first) const {
@@ -133,14 +130,14 @@ class PathRuns {
   }
 
   /// The second pass, from what the first one has shown.
-  Intervention receive(const std::shared_ptr<const Captures>& captures, int sequence) const {
-    const SequenceValues seen(captures, sequence);
-    Intervention result = base_.intervene(receivers_, std::make_shared<SequenceValues>(seen));
+  Intervention receive(const BothCaptures& captures, int sequence) const {
+    const auto seen = std::make_shared<RunValues>(captures, sequence);
+    Intervention result = base_.intervene(receivers_, seen);
     const int64_t end = base_.tokens() - 1;
     if (!to_final_) return result;
     // Added to what the other receivers make of the stream, which they may change, too.
-    const auto own = base_.captures()->row(Site::kResidPost, last_layer(), 0, end),
-               found = seen.row(Site::kResidPost, last_layer(), 0, end);
+    const auto own = base_.captures().on_host->row(Site::kResidPost, last_layer(), 0, end),
+               found = seen->row(Site::kResidPost, last_layer(), 0, end);
     std::vector<float> difference(own->size());
     for (size_t i = 0; i < difference.size(); ++i) difference[i] = (*found)[i] - (*own)[i];
     result.changes.push_back({Site::kResidPost,
@@ -187,11 +184,12 @@ PathPatching path_patch(const Model& model, std::span<const int32_t> clean,
                                       .capture(Site::kResidPre, {.layers = {0}})
                                       .capture(Site::kZ)
                                       .capture(Site::kMlpOut),
-                                  {.logits = LogitRows::kLast});
-  const MetricScale scale = metric_scale(
-      base.value(),
-      finite_metric(options.metric, other.logits().f32(), model, prompts.other, options.edits),
-      options.direction, options.metric);
+                                  kInPlace);
+  const MetricScale scale =
+      metric_scale(base.value(),
+                   finite_metric(options.metric, model.to_host(other.logits()).f32(), model,
+                                 prompts.other, options.edits),
+                   options.direction, options.metric);
   PathRuns runs(base, other, std::move(receivers),
                 positions(options.sender_positions, "sender position"),
                 positions(options.receiver_positions, "receiver position"), options.through_mlps);

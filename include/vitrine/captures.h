@@ -70,6 +70,8 @@ class Captures : public ActivationSource {
   std::optional<int64_t> map_heads(Site site, int layer) const override;
   std::optional<TensorView> row_view(Site site, int layer, int sequence,
                                      int64_t position) const override;
+  std::optional<TensorView> map_row_view(Site site, int layer, int sequence, int64_t position,
+                                         int64_t head) const override;
   const void* device() const override { return device_; }
 
  private:

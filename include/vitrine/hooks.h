@@ -70,7 +70,13 @@ class ActivationSource {
                                              int64_t /*position*/) const {
     return std::nullopt;
   }
-  /// Identifies the device whose memory row_view() may return; null for host memory only.
+  /// Row of one head of an attention map where it lies, [keys]; `head` counts the captured heads.
+  /// Otherwise as row_view(), which has no row of a map.
+  virtual std::optional<TensorView> map_row_view(Site /*site*/, int /*layer*/, int /*sequence*/,
+                                                 int64_t /*position*/, int64_t /*head*/) const {
+    return std::nullopt;
+  }
+  /// Identifies the device whose memory these views may be of; null for host memory only.
   virtual const void* device() const { return nullptr; }
 };
 

@@ -222,7 +222,7 @@ captured the site with the same heads and neurons.)",
         parameters.add({"captures", "Captures", ""}, [](Call&, EditValues& v, const nb::object& o) {
           const SequenceCaptures* run = nullptr;
           if (!nb::try_cast(o, run) || !run) refuse_type("captures", "Captures", o);
-          v.source = std::make_shared<SequenceValues>(run->all(), run->sequence());
+          v.source = std::make_shared<RunValues>(BothCaptures(run->all()), run->sequence());
         });
       },
       [](EditValues& v) { v.edit = replace_from(std::move(v.source)); });
