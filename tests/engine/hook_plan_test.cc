@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/compiled_hooks.h"
 #include "engine/kept_generation.h"
 #include "engine/model_state.h"
 #include "tests/engine/odd_model.h"
@@ -190,6 +191,45 @@ TEST_F(HookPlanTest, CapturesIntoGivenMemory) {
   }
 }
 
+TEST_F(HookPlanTest, CapturesIntoMemoryOfTheDevice) {
+  if (on_cpu()) GTEST_SKIP() << "a CPU's memory is the host's";
+  const ModelState& state = state_of(model_);
+  const vitrine::Run plain = model_.forward(batch_, Hooks().capture(Site::kResidPost));
+  const size_t bytes = 3 * 11 * 16 * sizeof(float);
+  for (const size_t offset : {size_t{0}, sizeof(float)}) {
+    const Buffer memory = state.backend->allocate(bytes + offset);
+    const TensorMemory given{memory.data() + offset, DType::kF32, {3, 11, 16}, Residence::kDevice};
+    const HookPlan plan = model_.compile(Hooks().capture_into(Site::kResidPost, given));
+    const vitrine::Run run = model_.forward(batch_, plan);
+    for (int layer = 0; layer < 3; ++layer) {
+      const TensorView rows = run.captures().entry(Site::kResidPost, layer).rows();
+      EXPECT_EQ(rows.residence(), Residence::kDevice);
+      EXPECT_EQ(rows.data(), memory.data() + offset + static_cast<size_t>(layer) * bytes / 3);
+      EXPECT_TRUE(
+          same_bits(model_.to_host(rows), plain.captures().entry(Site::kResidPost, layer).rows()));
+    }
+  }
+}
+
+TEST_F(HookPlanTest, KernelsWriteToGivenMemoryOnlyWhereTheyCan) {
+  const auto direct = [&](const TensorMemory& memory) {
+    const HookPlan plan = model_.compile(Hooks().capture_into("blocks.1.hook_resid_post", memory));
+    return forward_plan(plan, state_of(model_)).captures()[0].direct;
+  };
+  const GivenMemory aligned(DType::kF32, Shape{11, 16}), inside(DType::kF32, Shape{11, 16}, 4);
+  EXPECT_EQ(direct(aligned), on_cpu());
+  EXPECT_FALSE(direct(inside));
+  TensorMemory device = aligned;
+  device.residence = Residence::kDevice;
+  if (on_cpu()) {
+    EXPECT_EQ(test::user_error_of([&] { direct(device); }),
+              "the memory for 'blocks.1.hook_resid_post' is a GPU's: expected host memory, the "
+              "model runs on the CPU");
+  } else {
+    EXPECT_TRUE(direct(device));
+  }
+}
+
 TEST_F(HookPlanTest, GivenMemoryIsFilledAnewByEachPass) {
   const GivenMemory memory(DType::kF32, Shape{3, 11, 16});
   const HookPlan plan = model_.compile(Hooks().capture_into(Site::kResidPost, memory));
@@ -222,6 +262,10 @@ TEST_F(HookPlanTest, RefusesMemoryThatDoesNotFit) {
             "'blocks.0.attn.hook_pattern': select one");
   EXPECT_EQ(refusal(Hooks().capture_into(site, {nullptr, DType::kF32, Shape{11, 16}})),
             "missing memory for 'blocks.1.hook_resid_post': the pointer is null");
+  const GivenMemory inside(DType::kF32, Shape{11, 16}, 2);
+  EXPECT_EQ(refusal(Hooks().capture_into(site, inside)),
+            "the memory for 'blocks.1.hook_resid_post' begins inside an element: expected a "
+            "multiple of 4 bytes");
   EXPECT_EQ(test::user_error_of([&] { Hooks().capture_into(site, integers); }),
             "captures of 'blocks.1.hook_resid_post' cannot be stored as i32: expected f32, f16 or "
             "bf16");
