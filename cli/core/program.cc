@@ -10,6 +10,7 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/cpu_unit.h"
 #include "base/nearest_names.h"
 #include "base/profile.h"
 #include "base/quote.h"
@@ -71,6 +72,7 @@ ExitStatus run(int argc, const char* const* argv, AddCommands add_commands) {
   context.out = Terminal(context.color, context.width);
   set_line_width(context.out.break_after());
   profiling();  // refuses an invalid VITRINE_PROFILE before any work
+  cpu_unit();   // and an invalid VITRINE_CPU
   try {
     context.action();
     line.save_hooks();

@@ -112,6 +112,7 @@ Facts gather(const std::string& device) {
   facts.gpus = find_gpus();
   facts.build = build_facts();
   find_models(facts);
+  facts.unit = cpu_unit();
   facts.threads = default_threads();
   for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_THREAD_LIMIT",
                            "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"}) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_unit.h"
 #include "base/default_threads.h"
 #include "base/json_value.h"
 #include "base/machine.h"
@@ -30,6 +31,7 @@ struct Facts {
     std::optional<uint64_t> free;  ///< bytes on the cache's disk
     std::vector<CachedModel> cached;
   } models;
+  CpuUnit unit;
   DefaultThreads threads;
   Neighbours neighbours;  ///< while this process slept
   /// OpenMP's environment variables that are set and have no effect.

@@ -187,14 +187,18 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+std::string unit_text(const CpuUnit& unit) {
+  return fmt::format("{}: {} (of {})", unit.name,
+                     unit.decided_by == "processor" ? "the best" : unit.decided_by,
+                     unit.here.empty() ? "none" : joined(unit.here));
+}
+
 std::vector<std::pair<std::string, std::string>> fact_lines(const Facts& facts) {
   const Machine& m = facts.machine;
   std::vector<std::pair<std::string, std::string>> lines = {
-      {"processor", processors_text(m)},
-      {"SIMD", or_unknown(joined(m.simd))},
-      {"threads", threads_text(facts.threads)},
-      {"neighbours", neighbours_text(facts)},
-      {"memory", memory_text(m)},
+      {"processor", processors_text(m)},      {"SIMD", or_unknown(joined(m.simd))},
+      {"unit", unit_text(facts.unit)},        {"threads", threads_text(facts.threads)},
+      {"neighbours", neighbours_text(facts)}, {"memory", memory_text(m)},
       {"huge pages", huge_pages_text(facts)}};
   lines.emplace_back("open files",
                      m.open_files
@@ -247,6 +251,10 @@ JsonValue doctor_json(const Facts& facts, const std::vector<Finding>& found) {
                  {"device_reason", or_null(facts.device_reason)},
                  {"description", or_null(facts.description)},
                  {"failure", or_null(facts.failure)},
+                 {"unit",
+                  {{"name", facts.unit.name},
+                   {"decided_by", facts.unit.decided_by},
+                   {"here", facts.unit.here}}},
                  {"threads", threads_json(facts)},
                  {"sensible_threads", sensible_threads(facts)}};
   json["findings"] = JsonValue::array();

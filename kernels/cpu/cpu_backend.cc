@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/cpu_unit.h"
 #include "base/default_threads.h"
 
 namespace vitrine::internal {
@@ -20,13 +21,15 @@ int checked_threads(int wanted) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(const CpuOptions& options) : threads_(checked_threads(options.threads)) {}
+CpuBackend::CpuBackend(const CpuOptions& options) : threads_(checked_threads(options.threads)) {
+  cpu_unit();  // before the first kernel is dispatched
+}
 
 std::string CpuBackend::description() const {
   const int64_t targets = hwy::SupportedTargets();
   const int64_t best = targets & -targets;  // Highway numbers better targets lower
-  return fmt::format("cpu ({}, {} {})", hwy::TargetName(best), threads_,
-                     threads_ == 1 ? "thread" : "threads");
+  const char* name = best == HWY_AVX3 ? "AVX-512" : hwy::TargetName(best);
+  return fmt::format("cpu ({}, {} {})", name, threads_, threads_ == 1 ? "thread" : "threads");
 }
 
 Buffer CpuBackend::allocate(size_t bytes) {

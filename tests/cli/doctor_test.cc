@@ -290,6 +290,9 @@ TEST(Doctor, SaysWhatIsHere) {
   EXPECT_TRUE(json["use"]["description"].get<std::string>().starts_with("cpu ("));
   EXPECT_TRUE(json["use"]["description"].get<std::string>().ends_with(" 1 thread)"));
   EXPECT_EQ(json["usable"], true);
+  EXPECT_EQ(
+      json["use"]["unit"],
+      (Json{{"name", cpu_unit().name}, {"decided_by", "processor"}, {"here", cpu_unit().here}}));
   const Json& threads = json["use"]["threads"];
   EXPECT_EQ(threads["default"], 1);
   EXPECT_EQ(threads["decided_by"],
@@ -377,6 +380,21 @@ TEST(Doctor, SeesGpusByTheirDriver) {
             "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE)");
   EXPECT_EQ(doctor({{"LD_LIBRARY_PATH", FAKE_DRIVER}, {"FAKE_GPUS", "0"}})["gpus"]["absent"],
             "the NVIDIA driver shows no GPU to this process");
+}
+
+TEST(Doctor, NamesTheVectorUnitAndWhatDecided) {
+  if (cpu_unit().here.empty()) GTEST_SKIP() << "this processor has no unit to choose";
+  const std::string least = cpu_unit().here.front();
+  const Json use = doctor({{"VITRINE_CPU", least}})["use"];
+  EXPECT_EQ(use["unit"]["name"], least);
+  EXPECT_EQ(use["unit"]["decided_by"], "VITRINE_CPU");
+  if (cpu_unit().here.size() > 1) {
+    EXPECT_NE(use["description"], doctor({})["use"]["description"]) << "kernels of another unit";
+  }
+  const CliResult wrong = run_cli({"doctor"}, {.environment = {{"VITRINE_CPU", "mmx"}}});
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_EQ(wrong.out, "");
+  EXPECT_TRUE(says(wrong.err, "unknown VITRINE_CPU 'mmx'", "expected"));
 }
 
 TEST(Doctor, EndsWithOneWhereNoModelRuns) {
