@@ -9,9 +9,12 @@ namespace vitrine::internal {
 
 /// Which of the processor's vector units the kernels use.
 struct CpuUnit {
-  std::string name;               ///< "sse4", "avx2", "avx512" or "neon"; "portable" without these
+  /// "sse4", "avx2", "avx512", "amx" (AVX-512 with tiles of bfloat16) or "neon"; "portable" without
+  /// these.
+  std::string name;
   std::string decided_by;         ///< "processor" (its best) or "VITRINE_CPU"
   std::vector<std::string> here;  ///< those that the processor has, the best last
+  bool bf16_dots = false;  ///< of AVX-512: whether it multiplies pairs of bfloat16 (vdpbf16ps)
 };
 
 /// The unit that is `wanted`, or the best of `here` for an empty word. Throws Error (user) for an

@@ -16,6 +16,7 @@
 #include "engine/model_state.h"
 #include "engine/random_weights.h"
 #include "engine/run_pass.h"
+#include "kernels/backend/arithmetic.h"
 #include "kernels/profile/profiling_backend.h"
 #include "tokenizer/gguf_vocab.h"
 
@@ -23,11 +24,24 @@ namespace vitrine {
 using namespace internal;
 namespace {
 
+void check_arithmetic(const ModelOptions& options, DType store) {
+  if (arithmetic_from_name(options.arithmetic) == Arithmetic::kExact) return;
+  if (gpu_index(options.device))
+    user_error(
+        "invalid `arithmetic` bf16 on {}: a GPU computes so with weights stored as bf16 (`dtype`); "
+        "expected exact",
+        options.device);
+  if (store != DType::kBF16 && store != DType::kI8)
+    user_error(
+        "invalid `arithmetic` bf16 with weights stored as {}: expected bf16 or int8 (`dtype`)",
+        dtype_name(store));
+}
+
 std::unique_ptr<Backend> make_plain_backend(const ModelOptions& options) {
   const Gemm gemm = gemm_from_name(options.gemm);  // a wrong word is refused on a CPU, too
   if (const std::optional<int> gpu = gpu_index(options.device))
     return make_cuda_backend({.device = *gpu, .gemm = gemm});
-  return make_cpu_backend({.threads = options.threads});
+  return make_cpu_backend({.threads = options.threads}, arithmetic_from_name(options.arithmetic));
 }
 
 std::unique_ptr<Backend> make_backend(const ModelOptions& options) {
@@ -83,11 +97,13 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
   if (!is_floating(store) && store != DType::kI8)
     user_error("weights cannot be stored as {}: expected f32, f16, bf16 or int8",
                dtype_name(store));
+  check_arithmetic(options, store);
   auto state = std::make_shared<ModelState>();
   state->config = config;
   state->activation = activation_from_name(config.activation);
   state->name = std::move(name);
   state->backend = make_backend(options);
+  state->arithmetic = options.arithmetic;
   state->memory_limit = options.memory_limit;
   state->between_layers = options.between_layers;
   state->weights =
@@ -293,6 +309,7 @@ Model Model::random(const Config& config, uint64_t seed, const ModelOptions& opt
 const Config& Model::config() const { return state_->config; }
 DType Model::dtype() const { return state_->weights.dtype; }
 size_t Model::weight_bytes() const { return state_->weights.memory.bytes(); }
+std::string Model::arithmetic() const { return state_->arithmetic; }
 std::string Model::device_description() const { return state_->backend->description(); }
 std::vector<std::string> Model::kernel_choices() const {
   const auto lock = state_->backend->exclusive();

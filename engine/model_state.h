@@ -32,6 +32,7 @@ struct ModelState {
   std::string tokenizer_error;                 ///< why it cannot be used; empty: there is none
   Tokenizer::Frame frame;                      ///< see Model::frame
   std::vector<int32_t> end_ids;                ///< see Model::end_ids
+  std::string arithmetic = "exact";            ///< see ModelOptions
   size_t memory_limit = 0;                     ///< 0: none but the device's
   std::function<void()> between_layers;        ///< see ModelOptions
   std::unique_ptr<BufferPool> pool;            ///< of the backend's memory

@@ -160,6 +160,7 @@ Json corpus_identity(const Model& model, const WindowReader& windows, const Hook
                        {"config", config_fields<Json>(model.config())},
                        {"dtype", dtype_name(model.dtype())},
                        {"weights", weights_digest}};
+  if (model.arithmetic() != "exact") identity["model"]["arithmetic"] = model.arithmetic();
   // As it will be when it is read back: a float32 comes back as the double that it was written as.
   return Json::parse(identity.dump(-1, ' ', false, Json::error_handler_t::replace));
 }

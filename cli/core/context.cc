@@ -119,6 +119,16 @@ void add_model_options(Command& command, Context& context) {
       ->group(group)
       ->only_with("--device", {"cuda*"});
   command
+      .add_option("--arithmetic", context.arithmetic,
+                  "Products on a CPU: exact (float32 activations) or bf16 (activations between "
+                  "operations rounded to bfloat16, as on a GPU with 16-bit weights; with --dtype "
+                  "bf16 or int8)")
+      ->check(one_of({"exact", "bf16"}))
+      ->capture_default_str()
+      ->type_name("WAY")
+      ->group(group)
+      ->not_with("--device", {"cuda*"});
+  command
       .add_option("--dtype", context.dtype,
                   "Storage type of weights: f32, f16, bf16, int8 (CPU only; one scale per output) "
                   "[as in the checkpoint]; accumulation is always float32")
@@ -137,8 +147,9 @@ void add_model_options(Command& command, Context& context) {
 }
 
 std::vector<std::string> with_model_options(std::vector<std::string> names) {
-  names.insert(names.end(), {"--model", "--tokenizer", "--bos", "--adapter", "--device", "--gemm",
-                             "--dtype", "--threads", "--edit", "--hooks", "--save-hooks"});
+  names.insert(names.end(),
+               {"--model", "--tokenizer", "--bos", "--adapter", "--device", "--gemm",
+                "--arithmetic", "--dtype", "--threads", "--edit", "--hooks", "--save-hooks"});
   return names;
 }
 
@@ -146,6 +157,7 @@ Model load_model(const Context& context) {
   ModelOptions options;
   options.device = device_of_rank(context.device);
   options.gemm = context.gemm;
+  options.arithmetic = context.arithmetic;
   options.threads = context.threads;
   options.tokenizer = context.tokenizer;
   options.bos = context.bos;

@@ -31,6 +31,7 @@ struct Context {
   std::string model = "demo";
   std::string device = "cpu";
   std::string gemm = "exact";
+  std::string arithmetic = "exact";
   std::string dtype;
   std::string adapter;
   std::string tokenizer;

@@ -43,6 +43,7 @@ PredictivityOptions options_of(const PredictivityCommandArgs& args, const Contex
   options.control_seeds = args.no_control ? std::vector<uint64_t>{} : args.control_seeds;
   options.control_model = {.device = context.device,
                            .gemm = context.gemm,
+                           .arithmetic = context.arithmetic,
                            .dtype = model.dtype(),
                            .threads = context.threads};
   options.bootstraps = args.bootstraps;

@@ -38,6 +38,11 @@ struct ModelOptions {
   /// Matrix product on a GPU: "exact" (the bits of a row do not depend on the number of rows), or
   /// "cublas" (NVIDIA's library, for comparison). The CPU always uses "exact".
   std::string gemm = "exact";
+  /// Arithmetic on a CPU: "exact" (activations are float32), or "bf16" (as on a GPU with 16-bit
+  /// weights: activations between operations are rounded to bfloat16, sums and the residual stream
+  /// are float32), which expects weights stored as bf16 or i8. A GPU takes "exact" alone: there the
+  /// weights' type decides.
+  std::string arithmetic = "exact";
   /// Storage type of weights: f32, f16, bf16 or, on a CPU, i8 (integers with one scale per output).
   /// Accumulation is float32. nullopt: the checkpoint's type, which gives the same bits as f32 from
   /// fewer bytes.
@@ -139,6 +144,8 @@ class Model {
   const std::vector<int32_t>& end_ids() const;
   DType dtype() const;
   size_t weight_bytes() const;
+  /// As ModelOptions has it.
+  std::string arithmetic() const;
   std::string device_description() const;
   std::string name() const;
   /// What the checkpoint holds and this model does not use; empty for random weights.

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/linear-inl.h"
+#include "kernels/cpu/linear_finish.h"
 #include "kernels/cpu/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -197,6 +198,7 @@ namespace vitrine::internal::cpu {
 HWY_EXPORT(few_rows_any_type);
 HWY_EXPORT(blocking_for);
 HWY_EXPORT(block_any_type);
+HWY_EXPORT(finish);
 
 void linear_few_rows(const LinearArgs& args, int64_t panel_begin, int64_t panel_end) {
   HWY_DYNAMIC_DISPATCH(few_rows_any_type)(args, panel_begin, panel_end);
@@ -215,6 +217,11 @@ int64_t linear_block_scratch(const LinearBlocking& blocking, const LinearBlock& 
 void linear_block(const LinearArgs& args, const LinearBlocking& blocking, const float* packed_x,
                   const LinearBlock& block, float* scratch) {
   HWY_DYNAMIC_DISPATCH(block_any_type)(args, blocking, packed_x, block, scratch);
+}
+
+void linear_finish(const LinearArgs& args, int64_t rows, int64_t panels, const float* sums,
+                   int64_t sums_stride) {
+  HWY_DYNAMIC_DISPATCH(finish)(args, 0, rows, 0, panels, sums, sums_stride);
 }
 
 }  // namespace vitrine::internal::cpu

@@ -11,7 +11,7 @@
 #include <limits>
 
 #include "base/float_bits.h"
-#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace vitrine::internal::cpu {
@@ -34,17 +34,7 @@ HWY_INLINE auto converted(Vector v, hwy::float16_t) {
 #endif
 }
 
-// Rounded to nearest, to even at ties; Highway cuts off what is left below bf16's last bit.
-HWY_INLINE auto converted(Vector v, hwy::bfloat16_t) {
-  const F32 d;
-  const hn::RebindToUnsigned<F32> du;
-  const auto bits = hn::BitCast(du, v), kept = hn::Set(du, 0xffff0000u);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
-  const auto rounded = hn::And(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fffu))), kept);
-  const auto quiet = hn::Or(hn::And(bits, kept), hn::Set(du, 0x400000u));
-  return hn::DemoteTo(hn::Rebind<hwy::bfloat16_t, F32>(),
-                      hn::IfThenElse(hn::IsNaN(v), hn::BitCast(d, quiet), hn::BitCast(d, rounded)));
-}
+HWY_INLINE auto converted(Vector v, hwy::bfloat16_t) { return to_bf16(v); }
 
 // Converts sixteen values with a non-temporal store, which saves reading the line first.
 template <class From, class To>

@@ -57,7 +57,8 @@ void add_options(Parameters<LoadValues>& parameters) {
            [](Call&, Values& v, const nb::object& given) { v.bos = shown(given); })
       .value("threads", &Values::threads)
       .value("memory_limit", &Values::memory_limit)
-      .value("gemm", &Values::gemm);
+      .value("gemm", &Values::gemm)
+      .value("arithmetic", &Values::arithmetic);
 }
 
 Parameters<LoadValues> load_parameters() {

@@ -41,6 +41,21 @@ void expect_refused(const std::vector<std::string>& arguments,
   for (const std::string& word : words) EXPECT_NE(result.err.find(word), std::string::npos) << word;
 }
 
+TEST(BadInput, Bf16ArithmeticExpectsNarrowWeightsOnACpu) {
+  const std::string model = std::string(VITRINE_SOURCE_DIR) + "/tests/goldens/plain";
+  const auto score = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"score", "--model", model, "--ids", "1,2,3", "--arithmetic"});
+    return more;
+  };
+  expect_refused(score({"bf16"}),
+                 {"invalid --arithmetic bf16", "stored as f32", "bf16 or int8 (--dtype)"});
+  expect_refused(score({"bf16", "--device", "cuda"}), {"--arithmetic", "--device cuda"});
+  expect_refused(score({"fast"}), {"--arithmetic", "fast", "exact", "bf16"});
+  const CliResult done = run_cli(score({"bf16", "--dtype", "bf16", "--json"}));
+  EXPECT_EQ(done.status, 0) << done.err;
+  EXPECT_NE(done.out.find("bf16 arithmetic by "), std::string::npos);
+}
+
 /// A copy of a small checkpoint without a tokenizer, to be spoilt.
 class BadModel : public ::testing::Test {
  protected:

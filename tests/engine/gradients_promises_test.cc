@@ -33,13 +33,13 @@ Target some_target() {
          target::norm("blocks.1.hook_resid_mid", -2);
 }
 
-class GradientPromises : public ::testing::TestWithParam<DType> {
+class GradientPromises : public ::testing::TestWithParam<testing_support::Mode> {
  protected:
   Model model(int threads = 2, size_t memory_limit = 0) {
-    return Model::random(
-        odd_config(), 7,
-        testing_support::test_options(
-            {.dtype = GetParam(), .threads = threads, .memory_limit = memory_limit}));
+    ModelOptions options = GetParam().options();
+    options.threads = threads;
+    options.memory_limit = memory_limit;
+    return Model::random(odd_config(), 7, testing_support::test_options(options));
   }
   /// Edits of several kinds in several places, some of which take a layer apart.
   static Hooks edits() {
@@ -258,7 +258,7 @@ TEST_P(GradientPromises, ValuesAreThoseOfTheForwardPassAndGradientsAreLinear) {
   const vitrine::Run run = m.forward(ids);
   const Backward once = backward(m, {ids}, {target::logit(40, 9)}, Hooks().gradient("*"));
   EXPECT_EQ(once.values.at(0), static_cast<double>(run.logits().slice(9).f32()[40]));
-  if (GetParam() == DType::kF16 && !testing_support::on_cpu())
+  if (GetParam().dtype == DType::kF16 && !testing_support::on_cpu())
     return;  // small gradients are below f16's normal numbers
   const Backward twice = backward(m, {ids}, {2.0 * target::logit(40, 9)}, Hooks().gradient("*"));
   EXPECT_EQ(twice.values.at(0), 2.0 * once.values.at(0));
@@ -298,11 +298,8 @@ TEST_P(GradientPromises, AdjointsOfCallbacksSeeTheSelection) {
   EXPECT_FALSE(same_bits(got.gradient("hook_embed", 0), plain.gradient("hook_embed", 0)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Storage, GradientPromises,
-                         ::testing::ValuesIn(testing_support::weight_types()),
-                         [](const auto& storage) {
-                           return std::string(dtype_name(storage.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Storage, GradientPromises, ::testing::ValuesIn(testing_support::modes()),
+                         [](const auto& mode) { return testing_support::mode_name(mode.param); });
 
 }  // namespace
 }  // namespace vitrine

@@ -29,6 +29,25 @@ inline std::vector<DType> weight_types() {
   return {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
 }
 
+/// How a model stores its weights there, and computes with them.
+struct Mode {
+  DType dtype = DType::kF32;
+  std::string arithmetic = "exact";
+
+  ModelOptions options() const { return {.arithmetic = arithmetic, .dtype = dtype}; }
+};
+
+inline std::vector<Mode> modes() {
+  std::vector<Mode> all;
+  for (DType dtype : weight_types()) all.push_back({dtype});
+  if (on_cpu()) all.push_back({DType::kBF16, "bf16"});
+  return all;
+}
+
+inline std::string mode_name(const Mode& mode) {
+  return std::string(dtype_name(mode.dtype)) + (mode.arithmetic == "exact" ? "" : "_arithmetic");
+}
+
 /// `options` for that device.
 inline ModelOptions test_options(ModelOptions options = {}) {
   options.device = test_device();

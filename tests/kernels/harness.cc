@@ -35,6 +35,7 @@ std::vector<DType> BackendCase::weight_types() const {
 }
 
 std::vector<DType> BackendCase::activation_types() const {
+  if (name == "cpu_bf16") return {DType::kF32, DType::kBF16};
   if (!on_device) return {DType::kF32};
   return {DType::kF32, DType::kF16, DType::kBF16};
 }

@@ -40,7 +40,7 @@ struct Problem {
         before_at(backend, before, size.rows, size.in, stride_of(size.in, rows, 1)),
         residual_at(backend, residual, size.rows, size.in, stride_of(size.in, rows, 5)) {
     // A device multiplies numbers of the weights' type.
-    if (backend.activation_dtype(dtype) == dtype) dy = rounded(dy, dtype);
+    dy = rounded(dy, backend.activation_dtype(dtype));
   }
 
   LinearBackwardArgs args(Mat dx) const {

@@ -37,8 +37,7 @@ struct Problem {
         x_at(backend, x, size.rows, size.in, stride_of(size.in, rows, 3), x_type),
         bias_at(backend, bias, 1, size.out),
         residual_at(backend, residual, size.rows, size.out, stride_of(size.out, rows, 5)) {
-    // A device multiplies numbers of the weights' type.
-    if (backend.activation_dtype(dtype) == dtype) x = rounded(x, dtype);
+    x = rounded(x, backend.activation_dtype(dtype));  // which is what is multiplied
   }
 
   LinearArgs args(Mat out) const {

@@ -2,6 +2,7 @@
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
+#include "kernels/backend/arithmetic.h"
 #include "tests/kernels/harness.h"
 #include "vitrine/error.h"
 
@@ -43,6 +44,9 @@ std::vector<BackendCase> find_backends() {
   add_cpu<HWY_NEON>(list);
   add_cpu<HWY_EMU128>(list);
   add_cpu<HWY_SCALAR>(list);
+  list.push_back({"cpu_bf16", [](int threads) {
+                    return make_cpu_backend({.threads = threads}, Arithmetic::kBf16);
+                  }});
   if (gpu_missing().empty()) {
     list.push_back({"cuda", [](int) { return make_cuda_backend(); }, true});
   }

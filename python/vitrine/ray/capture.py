@@ -19,7 +19,7 @@ from vitrine.ray.cluster import at_least_one, listed, parts_table, patiently, re
 from vitrine.shards.manifest import Manifest, rank_folder, read_manifest, shard_name
 from vitrine.types import Path as PathLike
 
-_LOADING = ("device", "dtype", "tokenizer", "bos", "adapter", "threads", "memory_limit", "gemm")
+_LOADING = ("device", "dtype", "tokenizer", "bos", "adapter", "threads", "memory_limit", "gemm", "arithmetic")
 
 
 class Capture:
