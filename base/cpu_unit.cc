@@ -90,7 +90,7 @@ CpuUnit choose_cpu_unit(std::string_view wanted, std::vector<std::string> here) 
   if (known)
     user_error("invalid VITRINE_CPU '{}': this processor does not have it; expected {}", wanted,
                choice);
-  user_error("unknown VITRINE_CPU '{}': expected {}", quote(wanted), choice);
+  user_error("unknown VITRINE_CPU {}: expected {}", quote(wanted), choice);
 }
 
 const CpuUnit& cpu_unit() {
