@@ -146,9 +146,7 @@ TEST_P(LinearBackwardTest, IsTheAdjointOfLinear) {
   for (DType dtype : GetParam().weight_types()) {
     const DType kept = backend->activation_dtype(dtype);
     const Problem p(*backend, random, s, dtype, kept);
-    const std::vector<float> x = kept == DType::kF32
-                                     ? normal(random, s.rows * s.in)
-                                     : rounded(normal(random, s.rows * s.in), dtype);
+    const std::vector<float> x = rounded(normal(random, s.rows * s.in), kept);
     const Matrix x_at(*backend, x, s.rows, s.in, 0, kept), y(*backend, s.rows, s.out),
         dx(*backend, s.rows, s.in);
     LinearArgs forward;
