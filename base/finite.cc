@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -14,15 +15,20 @@ namespace {
 template <typename Bits>
 std::optional<int64_t> scan(const void* elements, int64_t count, Bits limit) {
   constexpr Bits kSize = static_cast<Bits>(~Bits{0}) >> 1;
-  const auto* data = static_cast<const Bits*>(elements);
+  const auto* data = static_cast<const std::byte*>(elements);
+  const auto size_at = [data](int64_t i) {
+    Bits bits;  // at any address, which costs nothing
+    std::memcpy(&bits, data + i * static_cast<int64_t>(sizeof bits), sizeof bits);
+    return bits & kSize;
+  };
   constexpr int64_t kBlock = 4096;
   for (int64_t begin = 0; begin < count; begin += kBlock) {
     const int64_t end = std::min(begin + kBlock, count);
     unsigned bad = 0;  // no early exit inside a block, so that the compiler can use vectors
-    for (int64_t i = begin; i < end; ++i) bad |= (data[i] & kSize) >= limit;
+    for (int64_t i = begin; i < end; ++i) bad |= size_at(i) >= limit;
     if (bad == 0) continue;
     for (int64_t i = begin; i < end; ++i) {
-      if ((data[i] & kSize) >= limit) return i;
+      if (size_at(i) >= limit) return i;
     }
   }
   return std::nullopt;

@@ -8,8 +8,8 @@
 
 namespace vitrine::internal {
 
-/// The index of the first NaN or infinity among `count` elements of dtype f32, f16 or bf16, aligned
-/// to its size. As fast as memory is read.
+/// The index of the first NaN or infinity among `count` elements of dtype f32, f16 or bf16, at any
+/// address. As fast as memory is read.
 std::optional<int64_t> first_non_finite(const void* data, DType dtype, int64_t count);
 
 /// How many of these elements are NaN or infinite. As fast, where there are none.

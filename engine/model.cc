@@ -55,7 +55,7 @@ class CheckpointSource : public WeightSource {
   CheckpointSource(const Checkpoint& checkpoint, DType store)
       : checkpoint_(checkpoint), store_(store) {}
   HostWeight matrix(const std::string& name) override {
-    const HostWeight weight = checkpoint_.weight(name);
+    const HostWeight weight = checkpoint_.packable(name);
     if (store_ == DType::kI8 && !checkpoint_.non_finite_rows(name).empty())
       user_error(
           "{}: is NaN or infinite in row {}, which int8 cannot hold: load the weights as f32",

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <variant>
 
 #include "base/check.h"
@@ -15,10 +16,14 @@ namespace vitrine::internal {
 namespace {
 
 float element_of(const HostWeight& weight, int64_t at) {
-  const auto* half = static_cast<const uint16_t*>(weight.data);
-  return weight.dtype == DType::kF32   ? static_cast<const float*>(weight.data)[at]
-         : weight.dtype == DType::kF16 ? f16_to_f32(half[at])
-                                       : bf16_to_f32(half[at]);
+  const size_t size = dtype_size(weight.dtype);
+  const auto* from = static_cast<const std::byte*>(weight.data) + at * static_cast<int64_t>(size);
+  float value = 0;
+  uint16_t half = 0;
+  std::memcpy(weight.dtype == DType::kF32 ? static_cast<void*>(&value) : &half, from, size);
+  return weight.dtype == DType::kF32   ? value
+         : weight.dtype == DType::kF16 ? f16_to_f32(half)
+                                       : bf16_to_f32(half);
 }
 
 /// Throws Error (user) for a weight that would become infinite.

@@ -438,6 +438,21 @@ HostWeight Checkpoint::weight(std::string_view name) const {
       tensor.shape[static_cast<int>(out)], tensor.strides[in], tensor.strides[out]};
 }
 
+HostWeight Checkpoint::packable(std::string_view name) const {
+  const NamedTensor& named = impl_->find(name);
+  const StoredTensor& tensor = named.tensor;
+  const std::byte* data = tensor.file->data() + tensor.offset;
+  if (!named.in_place() || tensor.shape.rank() != 2 || first_non_finite(tensor, data))
+    return weight(name);  // which says what is wrong
+  const size_t in = named.is_table ? 1 : 0, out = 1 - in;
+  return {data,
+          tensor.dtype,
+          tensor.shape[static_cast<int>(in)],
+          tensor.shape[static_cast<int>(out)],
+          tensor.strides[in],
+          tensor.strides[out]};
+}
+
 std::vector<float> Checkpoint::vector(std::string_view name) const {
   if (const auto zero = impl_->zeros.find(name); zero != impl_->zeros.end())
     return std::vector<float>(static_cast<size_t>(zero->second.elements()));

@@ -65,6 +65,8 @@ class Checkpoint {
   /// NaN or infinite; of wte, wpe and lm_head see non_finite_rows(). Throws Error (internal) for an
   /// unknown name.
   HostWeight weight(std::string_view name) const;
+  /// The same, but in place at any address, as WeightPacker::pack() takes it: files align nothing.
+  HostWeight packable(std::string_view name) const;
   /// A bias or a layernorm's parameters as float32; the same check.
   std::vector<float> vector(std::string_view name) const;
   /// The rows of wte, wpe or lm_head in which weight() found a NaN or infinity; they are refused

@@ -10,7 +10,7 @@ namespace vitrine::internal {
 
 /// A weight matrix as a checkpoint holds it, in host memory: the weight from input i to output o is
 /// the element at data + (i * in_stride + o * out_stride). GPT-2's Conv1D is [in, out]; wte, seen
-/// as the unembedding, is [out, in].
+/// as the unembedding, is [out, in]. `data` may be at any address: files align nothing.
 struct HostWeight {
   const void* data = nullptr;
   DType dtype = DType::kF32;  ///< f32, f16 or bf16

@@ -67,7 +67,8 @@ HWY_INLINE void for_each_input(const HostWeight& source, int64_t panel, int64_t 
     const int64_t inputs = std::min(kPanel, in_end - begin);
     for (int64_t o = 0; o < outputs; ++o) {
       const From* run = from + begin * source.in_stride + o * source.out_stride;
-      for (int64_t i = 0; i < inputs; ++i) square[i * kPanel + o] = run[i * source.in_stride];
+      for (int64_t i = 0; i < inputs; ++i)
+        std::memcpy(square + i * kPanel + o, run + i * source.in_stride, sizeof(From));
     }
     for (int64_t i = 0; i < inputs; ++i) f(begin + i, square + i * kPanel);
   }

@@ -40,6 +40,17 @@ TEST_P(EveryForm, HasTheSameWeights) {
   expect_golden(checkpoint);  // a released tensor can be read again
 }
 
+// Among them one whose tensors begin at odd addresses of its file.
+TEST_P(EveryForm, GivesTheSameLogits) {
+  const auto logits = [](const std::string& form) {
+    const Model model = Model::load(kGoldens + form, {.dtype = DType::kF32, .threads = 2});
+    const std::vector<int32_t> ids = {1, 5, 0};
+    const vitrine::Run run = model.forward(ids);
+    return run.logits().to_f32();
+  };
+  EXPECT_EQ(logits(GetParam()), logits("safetensors"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Checkpoints, EveryForm,
                          ::testing::Values("safetensors", "safetensors/model.safetensors",
                                            "odd_offset", "mixed", "sharded",
@@ -284,6 +295,20 @@ TEST(BadCheckpoint, NaN) {
                    "'h.1.mlp.c_proj.weight'", "element [2, 1]", "NaN or infinite"));
   EXPECT_TRUE(
       says(error_of([&] { (void)checkpoint.vector("ln_f.bias"); }), "'ln_f.bias'", "element [3]"));
+}
+
+TEST(BadCheckpoint, NaNInAModelThatIsLoaded) {
+  for (const DType store : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
+    for (const float value : {NAN, INFINITY, -INFINITY}) {
+      Changed changed;
+      changed.at("h.1.mlp.c_proj.weight").f32()[9] = value;
+      changed.open();
+      const std::string said = error_of(
+          [&] { Model::load(changed.folder.path().string(), {.dtype = store, .threads = 2}); });
+      EXPECT_TRUE(says(said, "model.safetensors: tensor 'h.1.mlp.c_proj.weight'", "element [2, 1]",
+                       "is NaN or infinite"));
+    }
+  }
 }
 
 TEST(BadCheckpoint, NaNInATransposedView) {

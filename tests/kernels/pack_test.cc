@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+
 #include "base/float_bits.h"
 #include "tests/kernels/harness.h"
 
@@ -74,6 +76,28 @@ TEST_P(PackTest, TakesAnyStrides) {  // of one matrix's columns, for instance, r
         want.push_back(values[static_cast<size_t>(first + i * in_stride + out_stride * o)]);
       EXPECT_TRUE(same_bits(column(*backend, packed, o), want))
           << o << " of strides " << in_stride << ", " << out_stride;
+    }
+  }
+}
+
+TEST_P(PackTest, ReadsFromAnyAddress) {
+  const int64_t in = 35, out = 34;
+  for (const DType from : kWeightTypes) {
+    const std::vector<std::byte> plain = encode(normal(random, in * out), from);
+    const std::vector<float> exact = decode(plain, from);
+    std::vector<std::byte> shifted(plain.size() + 1);
+    std::copy(plain.begin(), plain.end(), shifted.begin() + 1);
+    for (const bool by_input : {false, true}) {
+      const HostWeight weight{shifted.data() + 1, from, in, out, by_input ? 1 : out,
+                              by_input ? in : 1};
+      const Buffer buffer = backend->allocate(backend->packed_bytes(in, out, DType::kF32));
+      const PackedMatrix packed = backend->pack(weight, DType::kF32, buffer.data());
+      for (const int32_t o : {0, 15, 16, 33}) {
+        std::vector<float> want;
+        for (int64_t i = 0; i < in; ++i)
+          want.push_back(exact[static_cast<size_t>(i * weight.in_stride + o * weight.out_stride)]);
+        EXPECT_TRUE(same_bits(column(*backend, packed, o), want)) << dtype_name(from) << ", " << o;
+      }
     }
   }
 }
