@@ -69,24 +69,21 @@ std::vector<Rank> read_ranks(const fs::path& folder, bool incomplete) {
     if (!begun)
       user_error("{}: missing manifest.json: its run has not finished a shard", path.string());
     Rank rank{path, CorpusManifest::read(path / "manifest.json")};
-    const JsonFields identity(rank.manifest.identity, path.string());
+    const std::string file = (path / "manifest.json").string();
+    const JsonFields identity(rank.manifest.identity, file);
     world = identity.require_integer("world", 1, kMaxShards);
     if (path.filename() != rank_folder_name(identity.require_integer("rank", 0, world - 1), world))
       user_error("{}: contains the manifest of another rank", path.string());
     if (!incomplete && !rank.manifest.complete)
-      user_error(
-          "{}: incomplete: its run was interrupted; resume the capture, or accept it with "
-          "`incomplete`",
-          (path / "manifest.json").string());
+      user_error("{}: incomplete: its run was interrupted; resume the capture, or open it as such",
+                 file);
     if (!ranks.empty()) check_same_run(ranks.front(), rank);
     check_files(rank);
     ranks.push_back(std::move(rank));
   }
   if (!incomplete && std::ssize(ranks) != world)
-    user_error(
-        "{}: incomplete: {} of {} ranks are there; resume the capture, or accept it with "
-        "`incomplete`",
-        folder.string(), ranks.size(), world);
+    user_error("{}: incomplete: {} of {} ranks are there; resume the capture, or open it as such",
+               folder.string(), ranks.size(), world);
   return ranks;
 }
 
@@ -165,7 +162,8 @@ struct ShardStore::State {
       const auto sizes = rows.shape().sizes();
       same = same && rows.dtype() == column.dtype &&
              std::equal(sizes.begin() + 1, sizes.end(), column.row.begin(), column.row.end()) &&
-             (column.sparse || sizes[0] == entry(index).tokens);
+             // A row takes bytes, so that a file of few bytes cannot promise many rows.
+             sizes[0] == (column.sparse ? rows_of(name + ".positions") : entry(index).tokens);
     }
     if (!same)
       user_error(
@@ -342,7 +340,7 @@ ShardBatches::ShardBatches(const ShardStore& store, std::vector<std::string> sit
   if (s.per_epoch == 0)
     user_error(
         "{}: {} rows make no batch of {} rows for rank {} of {}: expected smaller batches, "
-        "or no `drop_last`",
+        "or the last one incomplete",
         store.folder().string(), rows, options.rows, options.rank, options.world);
 }
 
