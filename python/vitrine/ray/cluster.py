@@ -39,9 +39,12 @@ def results_of(table: Any) -> list[dict[str, Any]]:
 
     try:
         rows: list[dict[str, Any]] = table.take_all()
+        return rows
     except RayError as error:
-        raise _as_error(error) from None
-    return rows
+        failure = _as_error(error)
+    # Whoever keeps the error must not keep the actors alive by it, which hold their CPUs.
+    del table
+    raise failure
 
 
 def same_version(version: str | None) -> str:
