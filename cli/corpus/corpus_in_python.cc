@@ -73,7 +73,7 @@ void add_in_python_options(Command& command, InPythonArgs& args) {
        "--prepend", "--prepend-id", "--special",      "--capture",      "--store",   "--edit",
        "--hooks",   "--out",        "--shard-tokens", "--batch-tokens", "--parts",   "--actors",
        "--cpus",    "--gpus",       "--model",        "--tokenizer",    "--bos",     "--adapter",
-       "--device",  "--gemm",       "--dtype",        "--threads",      "--progress"});
+       "--device",  "--gemm",       "--arithmetic",   "--dtype",        "--threads", "--progress"});
   command.only_uses("--to", {"files", "--capture", "--window", "--out"});
 }
 
@@ -109,7 +109,8 @@ void capture_on_ray(const Context& context, const InPythonArgs& args, const Corp
                            {"bos", context.bos},
                            {"adapter", given(context.adapter)},
                            {"threads", context.threads},
-                           {"gemm", context.gemm}}},
+                           {"gemm", context.gemm},
+                           {"arithmetic", context.arithmetic}}},
                          {"options", options}});
 }
 

@@ -341,6 +341,7 @@ TEST(CorpusCommand, HandsEveryOptionToRay) {
   EXPECT_EQ(request["loading"]["threads"], 3);
   EXPECT_EQ(request["loading"]["dtype"], "bf16");
   EXPECT_EQ(request["loading"]["bos"], "none");
+  EXPECT_EQ(request["loading"]["arithmetic"], "exact");
   EXPECT_TRUE(request["loading"]["adapter"].is_null());
 }
 
