@@ -80,7 +80,9 @@ class SteadyMemory : public ::testing::Test {
       const Taken taken = taken_by(pass);
       EXPECT_EQ(taken.of_backend, 0u);
       // The emulated GPU's blocks have their shared memory there.
-      if (on_cpu()) EXPECT_EQ(taken.on_heap, 0u);
+      if (on_cpu()) {
+        EXPECT_EQ(taken.on_heap, 0u);
+      }
     }
   }
 
@@ -115,7 +117,7 @@ TEST_F(SteadyMemory, OfPasses) {
   Tensor memory(DType::kF32, Shape{kTokens, 32});
   const HookPlan given = model_.compile(Hooks().capture_into(
       "blocks.1.hook_resid_post", {memory.data(), DType::kF32, memory.shape()}));
-  expect_steady("captures into given memory", [&] { model_.forward({batch_[0]}, given); });
+  expect_steady("captures into given memory", [&] { model_.forward(batch_[0], given); });
 }
 
 TEST_F(SteadyMemory, OfEdits) {
