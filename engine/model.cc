@@ -111,10 +111,6 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
         if (options.progress) options.progress->update(done, total, "Loading");
       });
   Backend& backend = *state->backend;
-  if (!backend.attends_within_windows()) {
-    state->config.context = config.whole_context();
-    state->config.windows.clear();
-  }
   state->kept = std::make_shared<KeptGeneration>();
   state->pool = std::make_unique<BufferPool>([&backend, &kept = *state->kept](size_t bytes) {
     try {
@@ -269,11 +265,6 @@ Model Model::load(const std::string& name_or_path, const ModelOptions& options) 
       name_or_path + (options.adapter.empty() ? "" : " with " + options.adapter.string());
   const auto state = make_state(checkpoint.config(), name, source, store, options);
   state->report = checkpoint.report();
-  if (state->config.context < checkpoint.config().context)
-    state->report.notes.push_back(
-        fmt::format("on this device the context is {}, the narrowest window of its layers, instead "
-                    "of {}: the CPU has all of it",
-                    state->config.context, checkpoint.config().context));
   take_bad_rows(*state, checkpoint);
   take_tokenizer(*state, tokenizer.get(), checkpoint.end_ids(), options.bos);
   state->unembedding = [checkpoint](std::span<const int32_t> ids) {

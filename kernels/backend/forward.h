@@ -35,7 +35,7 @@ struct AttentionArgs {
   float scale = 1.0f;  ///< scores are scale * q.k
   const PassBatch* batch = nullptr;
   /// Number of nearest positions, its own included, that a query attends to; 0: all. A position
-  /// further away is masked. Shorter than a sequence only where attends_within_windows().
+  /// further away is masked: a device leaves it out, a CPU gives it the weight 0.
   int64_t window = 0;
   std::byte* cache = nullptr;  ///< of this layer
   Mat z{};                     ///< [rows, H K], heads side by side
@@ -80,7 +80,6 @@ class ForwardOps {
   virtual void add(Mat a, Mat b, Mat out) = 0;
 
   // --- attention
-  virtual bool attends_within_windows() const { return false; }
   /// Bytes of keys and values of one layer of one sequence, kept as `dtype` (an activation_dtype).
   virtual size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const = 0;
   /// Appends the new tokens' keys and values (each [rows, H K]) to each sequence's `past` ones in

@@ -37,8 +37,8 @@ struct EditArgs {
   /// Optional, one for each selected row: how many of the selected columns are touched, from the
   /// first. For maps, where a query sees no more keys than its position allows. Not with kProject.
   std::span<const int64_t> limits{};
-  /// Optional, the same for those that are left out, from the first: a query with a window. Only
-  /// where attends_within_windows().
+  /// Optional, the same for those that are left out, from the first: a query with a window. Not
+  /// with kProject.
   std::span<const int64_t> starts{};
 };
 

@@ -50,7 +50,6 @@ class CpuBackend : public Backend {
   size_t kv_bytes(int64_t capacity, int heads, int head_width, DType dtype) const override;
   void append_kv(Mat k, Mat v, int heads, int head_width, const PassBatch& batch,
                  std::byte* cache) override;
-  bool attends_within_windows() const override { return true; }
   void attention(const AttentionArgs& args) override;
   void attention_scores(const AttentionArgs& args) override;
   void attention_softmax(const AttentionArgs& args) override;

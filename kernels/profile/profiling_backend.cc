@@ -77,7 +77,6 @@ class ProfilingBackend : public Backend {
   bool fuses(const LayerNormArgs& norm, const LinearArgs& args) const override {
     return inner_->fuses(norm, args);
   }
-  bool attends_within_windows() const override { return inner_->attends_within_windows(); }
   bool fuses(const AttentionArgs& args) const override { return inner_->fuses(args); }
   bool records() const override { return inner_->records(); }
   size_t recorded_list() const override { return inner_->recorded_list(); }

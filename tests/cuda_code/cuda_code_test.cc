@@ -60,6 +60,8 @@ std::vector<fs::path> files(const std::string& ending) {
 /// Bytes that a kernel may spill, with its reason; 0 for all others. `float` is an f in a mangled
 /// name.
 int allowed_spills(const std::string& file, const std::string& kernel) {
+  // GPT-Neo's windows keep one more bound in loops whose registers GPT-2's own kernels fill.
+  if (kernel.find("_windows") != std::string::npos) return 128;
   // Three TF32 products for one take twice the operands: at 255 registers a few numbers that never
   // change in the loop are left over.
   const bool prompts_in_float =

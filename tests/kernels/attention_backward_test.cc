@@ -17,8 +17,8 @@ enum Part : int64_t { kQ, kK, kV, kDz };
 class Problem {
  public:
   Problem(Backend& backend, std::mt19937& random, DType dtype, int heads, int width,
-          std::vector<int64_t> lengths)
-      : dtype_(dtype), heads_(heads), width_(width), lengths_(std::move(lengths)) {
+          std::vector<int64_t> lengths, int64_t window = 0)
+      : dtype_(dtype), heads_(heads), width_(width), window_(window), lengths_(std::move(lengths)) {
     for (int64_t rows : lengths_) {
       slices_.push_back({rows_, rows, 0, 0, rows, map_size_});
       rows_ += rows;
@@ -42,6 +42,7 @@ class Problem {
   DType dtype() const { return dtype_; }
   int heads() const { return heads_; }
   int width() const { return width_; }
+  int64_t window() const { return window_; }
   int64_t channels() const { return static_cast<int64_t>(heads_) * width_; }
   int64_t rows() const { return rows_; }
   int64_t map_size() const { return map_size_; }
@@ -69,6 +70,7 @@ class Problem {
     result.head_width = width_;
     result.scale = scale();
     result.batch = &batch;
+    result.window = window_;
     if (reads_output_) {
       result.z = forward_[0];
       result.lse = forward_[1];
@@ -115,6 +117,7 @@ class Problem {
     args.head_width = width_;
     args.scale = scale();
     args.batch = &batch;
+    args.window = window_;
     args.cache = cache.data();
     args.z = forward_[0];
     args.lse = forward_[1];
@@ -125,6 +128,7 @@ class Problem {
 
   DType dtype_;
   int heads_, width_;
+  int64_t window_;
   std::vector<int64_t> lengths_;
   int64_t rows_ = 0, map_size_ = 0;
   std::vector<SequenceSlice> slices_;
@@ -176,13 +180,15 @@ class AttentionBackwardTest : public KernelTest {
     backend.attention_backward_inputs(args);
   }
 
-  void check_against_oracle(int heads, int width, const std::vector<int64_t>& lengths) {
+  void check_against_oracle(int heads, int width, const std::vector<int64_t>& lengths,
+                            int64_t window = 0) {
     for (const DType dtype : GetParam().activation_types()) {
-      const Problem p(*backend, random, dtype, heads, width, lengths);
+      const Problem p(*backend, random, dtype, heads, width, lengths, window);
       for (const bool composed : {false, true}) {
         SCOPED_TRACE(::testing::Message()
                      << heads << " heads of " << width << " in " << dtype_name(dtype)
-                     << ", first sequence " << lengths[0] << (composed ? ", composed" : ""));
+                     << ", first sequence " << lengths[0] << (composed ? ", composed" : "")
+                     << ", window " << window);
         const Result r(*backend, p, 7);
         run(*backend, p, r, composed);
         EXPECT_TRUE(r.gradients.untouched_outside() && r.dpattern.untouched_outside() &&
@@ -193,17 +199,18 @@ class AttentionBackwardTest : public KernelTest {
   }
 
   static void check_sequence(const Problem& p, const SequenceSlice& slice, const Result& r) {
-    const int64_t rows = slice.rows, heads = p.heads(), width = p.width();
+    const int64_t rows = slice.rows, heads = p.heads(), width = p.width(), window = p.window();
     const Vec q = p.part(slice, kQ), k = p.part(slice, kK), v = p.part(slice, kV),
               dz = p.part(slice, kDz);
     const double scale = p.scale(), narrow = rounding(p.dtype());
-    const auto want = reference::attention_backward(q, k, v, dz, rows, heads, width, scale, false);
-    const Vec scores =
-        reference::attention_scores(magnitudes(q), magnitudes(k), rows, 0, heads, width, scale);
-    const Vec pattern =
-        reference::softmax(reference::attention_scores(q, k, rows, 0, heads, width, scale), rows);
+    const auto want =
+        reference::attention_backward(q, k, v, dz, rows, heads, width, scale, false, window);
+    const Vec scores = reference::attention_scores(magnitudes(q), magnitudes(k), rows, 0, heads,
+                                                   width, scale, window);
+    const Vec pattern = reference::softmax(
+        reference::attention_scores(q, k, rows, 0, heads, width, scale, window), rows);
     const Vec terms =
-        reference::attention_dpattern(magnitudes(dz), magnitudes(v), rows, heads, width);
+        reference::attention_dpattern(magnitudes(dz), magnitudes(v), rows, heads, width, window);
     // What each of P, dP and dS may be off by, passed on from one to the next. In 16 bits z, of
     // which sum P dP is made on some backends, is rounded, and so are P and dS before they are
     // multiplied.
@@ -281,6 +288,13 @@ TEST_P(AttentionBackwardTest, MatchesTheOracleForRaggedBatches) {
   check_against_oracle(4, 16, {1, 37, 33, 1, 2, 65, 16});
   check_against_oracle(3, 64, {1, 130, 2});
   check_against_oracle(12, 64, {20});
+}
+
+TEST_P(AttentionBackwardTest, MatchesTheOracleWithinWindows) {
+  for (const int64_t window : {1, 20, 64}) check_against_oracle(1, 20, {150, 3}, window);
+  check_against_oracle(1, 64, {130}, 40);
+  check_against_oracle(1, 100, {90}, 33);
+  check_against_oracle(1, 130, {60}, 7);
 }
 
 // What is watched on the way, and whether the steps are taken one by one. A device's whole
@@ -398,9 +412,9 @@ TEST_P(AttentionBackwardTest, EditedMapsAreUsed) {
 }
 
 TEST_P(AttentionBackwardTest, ASequenceAloneEqualsItInABatchForAnyThreads) {
-  const Problem p(*backend, random, GetParam().activation_types().back(), 3, 20,
-                  {40, 1, 33, 70, 2});
-  for (const bool composed : {false, true}) {
+  for (const auto& [composed, window] : {std::pair{false, 0}, {true, 0}, {false, 25}}) {
+    const Problem p(*backend, random, GetParam().activation_types().back(), 3, 20,
+                    {40, 1, 33, 70, 2}, window);
     const Result together(*backend, p);
     run(*backend, p, together, composed);
     backend->synchronize();
@@ -467,6 +481,40 @@ TEST_P(AttentionBackwardTest, WhatAQueryDoesNotSeeDoesNotEnter) {
             EXPECT_FALSE(
                 same_bits(r.part_of_rows(earlier, 0, 1, 2), want.part_of_rows(clean, 0, 1, 2)));
           }
+        }
+      }
+    }
+  }
+}
+
+// Nor does what its window leaves out.
+TEST_P(AttentionBackwardTest, WhatAWindowLeavesOutDoesNotEnter) {
+  if (!GetParam().on_device) GTEST_SKIP() << "a CPU multiplies it with 0";
+  const int64_t rows = 130, window = 70, from = 40, after = from + window - 1;
+  for (const DType dtype : GetParam().activation_types()) {
+    const Problem clean(*backend, random, dtype, 1, 16, {rows}, window);
+    for (const bool composed : {false, true}) {
+      const Result want(*backend, clean), r(*backend, clean);
+      run(*backend, clean, want, composed);
+      for (const float bad : {std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN(), largest_finite(dtype)}) {
+        if (composed && !std::isnan(bad)) continue;  // all of it in float32, pair by pair
+        SCOPED_TRACE(::testing::Message()
+                     << bad << " in " << dtype_name(dtype) << (composed ? ", composed" : ""));
+        for (const Part part : {kK, kV}) {
+          const Problem past = clean.spoilt(*backend, part, 0, from, bad);
+          run(*backend, past, r, composed);
+          EXPECT_TRUE(same_bits(r.part_of_rows(past, after, rows, 0),
+                                want.part_of_rows(clean, after, rows, 0)))
+              << "dq";
+        }
+        for (const Part part : {kQ, kDz}) {
+          const Problem later = clean.spoilt(*backend, part, after, rows, bad);
+          run(*backend, later, r, composed);
+          for (const int64_t which : {1, 2})
+            EXPECT_TRUE(same_bits(r.part_of_rows(later, 0, from, which),
+                                  want.part_of_rows(clean, 0, from, which)))
+                << which;
         }
       }
     }

@@ -18,8 +18,8 @@ struct Tokens {
 class Problem {
  public:
   Problem(Backend& backend, std::mt19937& random, DType dtype, int heads, int width,
-          std::vector<Tokens> tokens)
-      : dtype_(dtype), heads_(heads), width_(width), tokens_(std::move(tokens)) {
+          std::vector<Tokens> tokens, int64_t window = 0)
+      : dtype_(dtype), heads_(heads), width_(width), window_(window), tokens_(std::move(tokens)) {
     const int64_t stride = 3 * channels();
     for (Tokens t : tokens_) {
       sequences_.push_back(rounded(normal(random, (t.past + t.rows) * stride), dtype));
@@ -38,6 +38,7 @@ class Problem {
   int64_t channels() const { return static_cast<int64_t>(heads_) * width_; }
   int64_t rows() const { return total_rows_; }
   int64_t map_size() const { return map_size_; }
+  int64_t window() const { return window_; }
   const std::vector<Tokens>& tokens() const { return tokens_; }
   std::span<const SequenceSlice> slices() const { return slices_; }
   PassBatch batch() const { return batch_; }
@@ -50,6 +51,7 @@ class Problem {
     result.head_width = width_;
     result.scale = scale();
     result.batch = &batch_;
+    result.window = window_;
     result.cache = cache_.data();
     result.z = z;
     return result;
@@ -104,6 +106,7 @@ class Problem {
 
   DType dtype_;
   int heads_, width_;
+  int64_t window_;
   std::vector<Tokens> tokens_;
   std::vector<std::vector<float>> sequences_;  // [past + rows, 3 H K] each
   int64_t total_rows_ = 0, map_size_ = 0;
@@ -126,11 +129,12 @@ struct Result {
 // One sequence that is computed in passes of any sizes.
 class Stream {
  public:
-  Stream(std::mt19937& random, DType dtype, int heads, int width, int64_t total)
+  Stream(std::mt19937& random, DType dtype, int heads, int width, int64_t total, int64_t window = 0)
       : dtype_(dtype),
         heads_(heads),
         width_(width),
         total_(total),
+        window_(window),
         tokens_(normal(random, total * 3 * channels())) {}
 
   int64_t channels() const { return static_cast<int64_t>(heads_) * width_; }
@@ -161,6 +165,7 @@ class Stream {
       args.head_width = width_;
       args.scale = 0.2f;
       args.batch = &batch;
+      args.window = window_;
       args.cache = cache.data();
       args.z = z.mat().row_range(past, rows);
       if (apart) {
@@ -177,22 +182,24 @@ class Stream {
  private:
   DType dtype_;
   int heads_, width_;
-  int64_t total_;
+  int64_t total_, window_;
   std::vector<float> tokens_;
 };
 
 class AttentionTest : public KernelTest {
  protected:
-  void check_against_oracle(int heads, int width, const std::vector<Tokens>& tokens) {
+  void check_against_oracle(int heads, int width, const std::vector<Tokens>& tokens,
+                            int64_t window = 0) {
     for (const DType dtype : GetParam().activation_types())
-      check_against_oracle(dtype, heads, width, tokens);
+      check_against_oracle(dtype, heads, width, tokens, window);
   }
 
-  void check_against_oracle(DType dtype, int heads, int width, const std::vector<Tokens>& tokens) {
-    SCOPED_TRACE(::testing::Message()
-                 << heads << " heads of " << width << " in " << dtype_name(dtype)
-                 << ", first sequence " << tokens[0].rows << " + " << tokens[0].past);
-    const Problem p(*backend, random, dtype, heads, width, tokens);
+  void check_against_oracle(DType dtype, int heads, int width, const std::vector<Tokens>& tokens,
+                            int64_t window) {
+    SCOPED_TRACE(::testing::Message() << heads << " heads of " << width << " in "
+                                      << dtype_name(dtype) << ", first sequence " << tokens[0].rows
+                                      << " + " << tokens[0].past << ", window " << window);
+    const Problem p(*backend, random, dtype, heads, width, tokens, window);
     const Result r(*backend, p, heads);
     AttentionArgs args = p.args(r.z);
     args.scores = r.scores.data();
@@ -209,12 +216,13 @@ class AttentionTest : public KernelTest {
     const int64_t total = past + rows;
     const SequenceSlice& slice = p.slices()[s];
     const Vec q = p.part(s, 0), k = p.part(s, 1), v = p.part(s, 2);
+    const auto scale = static_cast<double>(p.scale());
     const Vec scores =
-        reference::attention_scores(q, k, rows, past, heads, width, static_cast<double>(p.scale()));
+        reference::attention_scores(q, k, rows, past, heads, width, scale, p.window());
     const Vec pattern = reference::softmax(scores, total),
               lse = reference::log_sum_exp(scores, total);
     const Vec terms = reference::attention_scores(magnitudes(q), magnitudes(k), rows, past, heads,
-                                                  width, static_cast<double>(p.scale()));
+                                                  width, scale, p.window());
     Vec score_tolerance, pattern_tolerance, lse_tolerance, lse_by_row;
     double worst_score = 0.0;
     for (double t : terms)
@@ -292,12 +300,18 @@ TEST_P(AttentionTest, MatchesTheOracleForRaggedBatchesWithPast) {
   check_against_oracle(1, 130, {{1, 70}, {20, 50}});
 }
 
+TEST_P(AttentionTest, MatchesTheOracleWithinWindows) {
+  for (const int64_t window : {1, 5, 64, 100})
+    check_against_oracle(1, 20, {{150, 0}, {1, 200}, {8, 121}, {20, 100}, {1, 3}}, window);
+  for (const int width : {64, 100, 130}) check_against_oracle(1, width, {{40, 50}, {5, 150}}, 37);
+}
+
 TEST_P(AttentionTest, ComposedStepsAndTapsGiveTheSameBits) {
   for (const DType dtype : GetParam().activation_types()) {
-    for (int width : {20, 64}) {
+    for (const auto& [width, window] : {std::pair{20, 0}, {64, 0}, {20, 40}}) {
       const int heads = 3;
       const Problem p(*backend, random, dtype, heads, width,
-                      {{50, 0}, {1, 33}, {17, 70}, {1, 700}});
+                      {{50, 0}, {1, 33}, {17, 70}, {1, window > 0 ? 200 : 700}}, window);
       const Result tapped(*backend, p, heads), bare(*backend, p, heads),
           composed(*backend, p, heads), one_map(*backend, p, heads);
       AttentionArgs args = p.args(bare.z);
@@ -353,6 +367,19 @@ TEST_P(AttentionTest, CachedAndRecomputedPassesGiveTheSameBits) {
   }
 }
 
+TEST_P(AttentionTest, WindowsGiveTheSameBitsInAnyPasses) {
+  const std::vector<int64_t> steps{190, 1, 1, 1, 62, 1, 8, 3, 1, 2};
+  for (const DType dtype : GetParam().activation_types()) {
+    for (const auto& [width, window] : {std::pair{24, 3}, {24, 70}, {130, 70}}) {
+      const Stream stream(random, dtype, 1, width, 270, window);
+      const std::vector<float> want = stream.in_steps(*backend, {270});
+      for (const bool apart : {true, false})
+        EXPECT_TRUE(same_bits(stream.in_steps(*backend, steps, apart), want))
+            << "heads of " << width << " in " << dtype_name(dtype) << ", window " << window;
+    }
+  }
+}
+
 // What attention appends is there for the passes that follow, too. Steps cross a tile's edge with
 // one token and with several, and go to the kernels for few tokens, many, and wide heads.
 TEST_P(AttentionTest, AppendingByAttentionGivesTheSameBits) {
@@ -373,53 +400,58 @@ TEST_P(AttentionTest, AppendingByAttentionGivesTheSameBits) {
 // A recorded pass is run again when the sequences have grown.
 TEST_P(AttentionTest, ARecordedPassFollowsItsSequences) {
   if (!backend->records()) GTEST_SKIP() << "records nothing";
-  const Problem p(*backend, random, DType::kBF16, 2, 40, {{1, 200}, {1, 30}, {2, 128}, {12, 100}});
-  const Result direct(*backend, p, 2), replayed(*backend, p, 2);
-  AttentionArgs args = p.args(direct.z);
-  args.pattern = direct.pattern.data();
-  args.lse = direct.lse;
-  backend->attention(args);
+  for (const int64_t window : {0, 70}) {
+    const Problem p(*backend, random, DType::kBF16, 2, 40, {{1, 200}, {1, 30}, {2, 128}, {12, 100}},
+                    window);
+    const Result direct(*backend, p, 2), replayed(*backend, p, 2);
+    AttentionArgs args = p.args(direct.z);
+    args.pattern = direct.pattern.data();
+    args.lse = direct.lse;
+    backend->attention(args);
 
-  std::vector<SequenceSlice> earlier(p.slices().begin(), p.slices().end());
-  for (SequenceSlice& slice : earlier) slice.past = 3;
-  const PlacedBatch placed(*backend, earlier);
-  const PassBatch batch = placed.batch();
-  args.batch = &batch;
-  args.z = replayed.z;
-  args.pattern = replayed.pattern.data();
-  args.lse = replayed.lse;
-  backend->begin_recording();
-  backend->attention(args);
-  const auto recording = backend->end_recording();
-  PassBatch grown = p.batch();
-  grown.placed = batch.placed;
-  backend->place(grown);
-  for (int i = 0; i < 2; ++i) {
-    recording->replay();
-    EXPECT_TRUE(same_bits(replayed.z.values(), direct.z.values()));
-    EXPECT_TRUE(same_bits(replayed.pattern.values(), direct.pattern.values()));
-    EXPECT_TRUE(same_bits(replayed.lse.values(), direct.lse.values()));
+    std::vector<SequenceSlice> earlier(p.slices().begin(), p.slices().end());
+    for (SequenceSlice& slice : earlier) slice.past = 3;
+    const PlacedBatch placed(*backend, earlier);
+    const PassBatch batch = placed.batch();
+    args.batch = &batch;
+    args.z = replayed.z;
+    args.pattern = replayed.pattern.data();
+    args.lse = replayed.lse;
+    backend->begin_recording();
+    backend->attention(args);
+    const auto recording = backend->end_recording();
+    PassBatch grown = p.batch();
+    grown.placed = batch.placed;
+    backend->place(grown);
+    for (int i = 0; i < 2; ++i) {
+      recording->replay();
+      EXPECT_TRUE(same_bits(replayed.z.values(), direct.z.values()));
+      EXPECT_TRUE(same_bits(replayed.pattern.values(), direct.pattern.values()));
+      EXPECT_TRUE(same_bits(replayed.lse.values(), direct.lse.values()));
+    }
   }
 }
 
 TEST_P(AttentionTest, ASequenceAloneEqualsItInABatchForAnyThreads) {
   const int heads = 3, width = 20;
-  const Problem p(*backend, random, GetParam().activation_types().back(), heads, width,
-                  {{40, 0}, {1, 33}, {1, 2}, {1, 140}, {70, 12}});
-  const Matrix together(*backend, p.rows(), p.channels(), 0, p.dtype());
-  backend->attention(p.args(together));
-  backend->synchronize();
-  for (int threads : {1, 2, 3}) {
-    const auto other = with_threads(threads);
-    const Matrix alone(*other, p.rows(), p.channels(), 0, p.dtype());
-    for (const SequenceSlice& slice : p.slices()) {
-      AttentionArgs args = p.args(alone);
-      const PlacedBatch placed(*other, {slice});
-      const PassBatch batch = placed.batch();
-      args.batch = &batch;
-      other->attention(args);
+  for (const int64_t window : {0, 30}) {
+    const Problem p(*backend, random, GetParam().activation_types().back(), heads, width,
+                    {{40, 0}, {1, 33}, {1, 2}, {1, 140}, {70, 12}}, window);
+    const Matrix together(*backend, p.rows(), p.channels(), 0, p.dtype());
+    backend->attention(p.args(together));
+    backend->synchronize();
+    for (int threads : {1, 2, 3}) {
+      const auto other = with_threads(threads);
+      const Matrix alone(*other, p.rows(), p.channels(), 0, p.dtype());
+      for (const SequenceSlice& slice : p.slices()) {
+        AttentionArgs args = p.args(alone);
+        const PlacedBatch placed(*other, {slice});
+        const PassBatch batch = placed.batch();
+        args.batch = &batch;
+        other->attention(args);
+      }
+      EXPECT_TRUE(same_bits(alone.values(), together.values())) << threads << " threads";
     }
-    EXPECT_TRUE(same_bits(alone.values(), together.values())) << threads << " threads";
   }
 }
 
@@ -450,6 +482,30 @@ TEST_P(AttentionTest, TheFutureDoesNotLeak) {
             EXPECT_TRUE(arrives) << z[before];
           }
         }
+      }
+    }
+  }
+}
+
+// Nor does what a window has left behind.
+TEST_P(AttentionTest, ThePastOutsideAWindowDoesNotLeak) {
+  if (!GetParam().on_device) GTEST_SKIP() << "a CPU multiplies it with 0";
+  const int64_t rows = 150, width = 16, window = 70;
+  for (const DType dtype : GetParam().activation_types()) {
+    const Stream clean(random, dtype, 1, width, rows, window);
+    const std::vector<float> want = clean.in_steps(*backend, {rows});
+    for (const float bad : {std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN(), largest_finite(dtype)}) {
+      Stream spoilt = clean;
+      for (int64_t r = 0; r < 30; ++r) spoilt.fill(r, width, 3 * width, bad);
+      for (const std::vector<int64_t>& steps :
+           {std::vector<int64_t>{rows}, std::vector<int64_t>{90, 7, 42, 5, 6}}) {
+        const std::vector<float> z = spoilt.in_steps(*backend, steps);
+        const auto after = static_cast<size_t>((30 + window - 1) * width);
+        EXPECT_TRUE(same_bits(std::span(z).subspan(after), std::span(want).subspan(after)))
+            << bad << " in " << dtype_name(dtype);
+        EXPECT_FALSE(same_bits(std::span(z).subspan(after - width, width),
+                               std::span(want).subspan(after - width, width)));
       }
     }
   }

@@ -153,8 +153,8 @@ inline Vec attention_mix_transposed(const Vec& map, const Vec& x, int64_t rows, 
 
 /// dP = dz v^T [H, rows, rows] of one sequence without a past; 0 where a query does not see a key.
 inline Vec attention_dpattern(const Vec& dz, const Vec& v, int64_t rows, int64_t heads,
-                              int64_t width) {
-  Vec result = attention_scores(dz, v, rows, 0, heads, width, 1.0);
+                              int64_t width, int64_t window = 0) {
+  Vec result = attention_scores(dz, v, rows, 0, heads, width, 1.0, window);
   for (double& value : result) value = std::isinf(value) ? 0.0 : value;
   return result;
 }
@@ -179,10 +179,10 @@ struct AttentionGradient {
 /// Of one sequence without a past: q, k, v, dz [rows, H K]. Frozen: the pattern is a constant.
 inline AttentionGradient attention_backward(const Vec& q, const Vec& k, const Vec& v, const Vec& dz,
                                             int64_t rows, int64_t heads, int64_t width,
-                                            double scale, bool frozen) {
-  const Vec pattern = softmax(attention_scores(q, k, rows, 0, heads, width, scale), rows);
+                                            double scale, bool frozen, int64_t window = 0) {
+  const Vec pattern = softmax(attention_scores(q, k, rows, 0, heads, width, scale, window), rows);
   AttentionGradient result;
-  result.dpattern = attention_dpattern(dz, v, rows, heads, width);
+  result.dpattern = attention_dpattern(dz, v, rows, heads, width, window);
   result.dscores = softmax_backward(pattern, result.dpattern, rows);
   result.dv = attention_mix_transposed(pattern, dz, rows, heads, width);
   result.dq = attention_mix(result.dscores, k, rows, rows, heads, width);

@@ -98,14 +98,16 @@ inline LayerNorm layernorm(const Vec& x, const Vec& weight, const Vec& bias, int
 }
 
 /// Scaled scores [H, rows, past + rows] of the last `rows` tokens of a sequence, -inf where a key
-/// lies ahead of its query. q is [rows, H K], k is [past + rows, H K].
+/// lies ahead of its query or, with a window, further back than its nearest `window` positions. q
+/// is [rows, H K], k is [past + rows, H K].
 inline Vec attention_scores(const Vec& q, const Vec& k, int64_t rows, int64_t past, int64_t heads,
-                            int64_t width, double scale) {
+                            int64_t width, double scale, int64_t window = 0) {
   const int64_t total = past + rows, stride = heads * width;
   Vec scores(static_cast<size_t>(heads * rows * total), -std::numeric_limits<double>::infinity());
   for (int64_t h = 0; h < heads; ++h) {
     for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j <= past + i; ++j) {
+      const int64_t first = window > 0 ? std::max<int64_t>(past + i + 1 - window, 0) : 0;
+      for (int64_t j = first; j <= past + i; ++j) {
         double dot = 0.0;
         for (int64_t c = h * width; c < (h + 1) * width; ++c) {
           dot += q[static_cast<size_t>(i * stride + c)] * k[static_cast<size_t>(j * stride + c)];

@@ -44,7 +44,9 @@ void CudaBackend::attend(Mat k, Mat v, const AttentionArgs& args) {
     append_kv(k, v, args.heads, args.head_width, *args.batch, args.cache);
     k = v = {};
   }
-  const int64_t few_tiles = most_tiles(args, device_->recording(), few);
+  int64_t few_tiles = most_tiles(args, device_->recording(), few);
+  if (args.window > 0)
+    few_tiles = std::min(few_tiles, ceil_div(args.window + kFewQueries, kKeyTile) + 1);
   const size_t partial_bytes = fast ? few_partial_bytes(args, few, few_tiles) : 0;
   const int64_t rows = batch_rows(*args.batch);
   const bool own_lse = args.pattern != nullptr && !args.lse;

@@ -259,17 +259,17 @@ VITRINE_DEVICE void add_products(float (&sums)[Shape::kChannelBlocks][4],
   }
 }
 
-/// The same in a tile that not all rows see all of. seen_by(row, span, chunk) leaves away what that
-/// one of the 16 rows does not see; `most` is the one that sees all that any of them sees.
+/// The same in a tile that not all rows see all of. seen_by(first, last, span, chunk) leaves away
+/// what none of these of the 16 rows sees.
 template <class Shape, class Right, class SeenBy>
 VITRINE_DEVICE void add_masked_products(float (&sums)[Shape::kChannelBlocks][4],
-                                        const GradientWeights<Shape>& weights, int most,
-                                        const Right& right, const SeenBy& seen_by) {
+                                        const GradientWeights<Shape>& weights, const Right& right,
+                                        const SeenBy& seen_by) {
   Sizes<typename Shape::T> sizes;
 #pragma unroll 4
   for (int i = 0; i < Shape::kSpans * Shape::kChannelBlocks; ++i) {
     const int span = i % Shape::kSpans;
-    sizes.add(seen_by(most, span, right(i / Shape::kSpans, span)));
+    sizes.add(seen_by(0, 15, span, right(i / Shape::kSpans, span)));
   }
   const bool together = ballot(!sizes.harmless()) == 0;
 #pragma unroll 1
@@ -277,9 +277,9 @@ VITRINE_DEVICE void add_masked_products(float (&sums)[Shape::kChannelBlocks][4],
     __syncwarp();  // no lane waits for another: it keeps the compiler from holding all others in
                    // registers
     const bool takes_part[2] = {together || lane_row() == row, together || lane_row() + 8 == row};
-    const int seeing = together ? most : row;
+    const int first = together ? 0 : row;
     add_products<Shape>(sums, weights, takes_part, [&](int block, int span) {
-      return seen_by(seeing, span, right(block, span));
+      return seen_by(first, row, span, right(block, span));
     });
   }
 }

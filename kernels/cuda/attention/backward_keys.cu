@@ -21,20 +21,24 @@ VITRINE_DEVICE void keep_numbers(const GradientMemory<S>& memory,
 
 /// Sets to 0 what belongs to a key that a query does not see. Where all see all, nothing is
 /// compared.
-template <class S>
+template <class S, bool kWindowed>
 VITRINE_DEVICE void hide_unseen(float (&values)[S::kBlocks][4],
                                 const GradientHead<typename S::T>& head, int own, int begin) {
-  if (begin >= own + 15 && begin + S::kOthers <= head.rows) return;
+  const int window = kWindowed ? static_cast<int>(head.args.window) : 0;
+  if (begin >= own + 15 && begin + S::kOthers <= head.rows &&
+      (!kWindowed || begin + S::kOthers <= own + window))
+    return;
 #pragma unroll
   for (int i = 0; i < 2 * S::kLaneOthers; ++i) {
     const int place = i / 2, half = i % 2, query = begin + other_of<typename S::T>(place);
-    if (own + lane_row() + 8 * half > query || query >= head.rows)
+    const int key = own + lane_row() + 8 * half;
+    if (key > query || query >= head.rows || (kWindowed && query >= key + window))
       values[place / 2][2 * half + place % 2] = 0.0f;
   }
 }
 
 /// P of own keys by queries, from unscaled scores.
-template <class S>
+template <class S, bool kWindowed>
 VITRINE_DEVICE void turn_to_pattern(float (&scores)[S::kBlocks][4],
                                     const GradientHead<typename S::T>& head, int own, int begin,
                                     const float* lse) {
@@ -49,12 +53,12 @@ VITRINE_DEVICE void turn_to_pattern(float (&scores)[S::kBlocks][4],
       score = share_of(score, by, its);
     }
   }
-  hide_unseen<S>(scores, head, own, begin);
+  hide_unseen<S, kWindowed>(scores, head, own, begin);
 }
 
 enum class Wanted { kBoth, kKeys, kValues };
 
-template <class S, Wanted kWanted>
+template <class S, Wanted kWanted, bool kWindowed>
 struct KeySums {
   using T = typename S::T;
   float dk[S::kChannelBlocks][4] = {}, dv[S::kChannelBlocks][4] = {};
@@ -64,10 +68,10 @@ struct KeySums {
                                int own, int begin) {
     float pattern[S::kBlocks][4] = {};
     memory.dot(pattern, 0, begin);
-    turn_to_pattern<S>(pattern, head, own, begin, memory.numbers(begin, 0));
+    turn_to_pattern<S, kWindowed>(pattern, head, own, begin, memory.numbers(begin, 0));
     if constexpr (kWanted != Wanted::kKeys)
       add(dv, GradientWeights<S>([&](int half, int i) { return pattern[i / 2][2 * half + i % 2]; }),
-          memory.tile(begin, 1), own - begin);
+          memory.tile(begin, 1), head, own - begin);
     if (kWanted == Wanted::kValues || head.args.frozen) return;
     float gradients[S::kBlocks][4] = {};
     memory.dot(gradients, 1, begin);
@@ -77,28 +81,32 @@ struct KeySums {
       const int place = i / 2, at = i % 2 * 2 + place % 2;
       pattern[place / 2][at] *= gradients[place / 2][at] - delta[other_of<T>(place)];
     }
-    hide_unseen<S>(pattern, head, own, begin);  // 0 times a NaN would be one
+    hide_unseen<S, kWindowed>(pattern, head, own, begin);  // 0 times a NaN would be one
     const GradientWeights<S> dscores(
         [&](int half, int i) { return pattern[i / 2][2 * half + i % 2]; });
-    add(dk, dscores, memory.tile(begin, 0), own - begin);
+    add(dk, dscores, memory.tile(begin, 0), head, own - begin);
   }
 
  private:
   /// `before`: how many of the tile's queries come before the first own key.
   static VITRINE_DEVICE void add(float (&sums)[S::kChannelBlocks][4],
                                  const GradientWeights<S>& weights, const OthersTile<S>& queries,
-                                 int before) {
+                                 const GradientHead<T>& head, int before) {
     const auto right = [&](int block, int span) { return queries.crosswise(block, span); };
-    if (before + 15 <= 0) return add_products<S>(sums, weights, {true, true}, right);
-    add_masked_products<S>(sums, weights, 0, right, [&](int row, int span, const Chunk& chunk) {
+    const int end = kWindowed ? before + static_cast<int>(head.args.window) : 0;  // of first key's
+    if (before + 15 <= 0 && (!kWindowed || S::kOthers <= end))
+      return add_products<S>(sums, weights, {true, true}, right);
+    const auto seen_by = [&](int row, int bottom, int span, Chunk chunk) {
+      if constexpr (kWindowed) chunk = first_of<T>(chunk, end + bottom - lane_key<T>(span));
       return without_first<T>(chunk, before + row - lane_key<T>(span));
-    });
+    };
+    add_masked_products<S>(sums, weights, right, seen_by);
   }
 };
 
-template <class T, int kWidth, Wanted kWanted>
-__global__ void __launch_bounds__(kGradientThreads, 1)
-    differentiate(AttentionBackwardArgs args, GradientInputs inputs, BatchView batch) {
+template <class T, int kWidth, Wanted kWanted, bool kWindowed>
+VITRINE_DEVICE void differentiate_block(const AttentionBackwardArgs& args,
+                                        const GradientInputs& inputs, const BatchView& batch) {
   using S = KeysShape<T, kWidth>;
   const GradientMemory<S> memory;
   wait_for_previous_kernel();
@@ -111,19 +119,34 @@ __global__ void __launch_bounds__(kGradientThreads, 1)
     keep_numbers(memory, head, begin);
     memory.fill(head, args.q, args.dz, begin);
   };
-  const int end = kWanted == Wanted::kKeys && args.frozen ? first : head.rows;
+  int end = kWanted == Wanted::kKeys && args.frozen ? first : head.rows;
+  // The last query that sees key i is i + window - 1.
+  const int reach = kWindowed ? static_cast<int>(args.window) - 1 : 0;
+  if (kWindowed) end = std::min(end, first + kGradientRows + reach);
   if (first < end) fill(first);
   memory.keep_own(head, args.k, args.v, own);
-  KeySums<S, kWanted> sums;
+  KeySums<S, kWanted, kWindowed> sums;
   for (int begin = first; begin < end; begin += S::kOthers) {
     copy_async_wait<0>();
     __syncthreads();  // the tile has arrived, and no thread reads the other half any more
     if (begin + S::kOthers < end) fill(begin + S::kOthers);
-    if (begin + S::kOthers > own) sums.add_tile(memory, head, own, begin);
+    if (begin + S::kOthers > own && (!kWindowed || begin < own + 16 + reach))
+      sums.add_tile(memory, head, own, begin);
   }
   if constexpr (kWanted != Wanted::kValues)
     store_gradient<T>(sums.dk, args.scale, head, args.dk, own);
   if constexpr (kWanted != Wanted::kKeys) store_gradient<T>(sums.dv, 1.0f, head, args.dv, own);
+}
+
+template <class T, int kWidth, Wanted kWanted>
+__global__ void __launch_bounds__(kGradientThreads, 1)
+    differentiate(AttentionBackwardArgs args, GradientInputs inputs, BatchView batch) {
+  differentiate_block<T, kWidth, kWanted, false>(args, inputs, batch);
+}
+template <class T, int kWidth, Wanted kWanted>
+__global__ void __launch_bounds__(kGradientThreads, 1)
+    differentiate_windows(AttentionBackwardArgs args, GradientInputs inputs, BatchView batch) {
+  differentiate_block<T, kWidth, kWanted, true>(args, inputs, batch);
 }
 
 template <class T, int kWidth, Wanted kWanted>
@@ -132,7 +155,9 @@ void launch_for(Device& device, const AttentionBackwardArgs& args, const Gradien
                           .block = kGradientThreads,
                           .shared = GradientMemory<KeysShape<T, kWidth>>::kBytes,
                           .may_start_early = true};
-  launch(device, shape, differentiate<T, kWidth, kWanted>, args, inputs, view(*args.batch));
+  const auto kernel = args.window > 0 ? differentiate_windows<T, kWidth, kWanted>
+                                      : differentiate<T, kWidth, kWanted>;
+  launch(device, shape, kernel, args, inputs, view(*args.batch));
 }
 
 }  // namespace

@@ -25,15 +25,21 @@ VITRINE_DEVICE void dot(Scores<2>& products, const GradientHead<T>& head, const 
   }
 }
 
-template <class T>
-__global__ void __launch_bounds__(kWarps* kWarp)
-    write(AttentionBackwardArgs args, GradientInputs inputs, float* pattern, BatchView batch) {
+template <class T, class Rows>
+VITRINE_DEVICE void write_rows(const AttentionBackwardArgs& args, const GradientInputs& inputs,
+                               float* pattern, const BatchView& batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const SequenceSlice slice = batch.sequences[blockIdx.x / args.heads];
   const GradientHead<T> head(args, inputs, slice, static_cast<int>(blockIdx.x) % args.heads);
   const int first = static_cast<int>(blockIdx.y) * kQueries + kMapTileRows * warp_id();
-  const QueryRows rows{first + 1, std::clamp(head.rows - first, 0, +kMapTileRows)};
+  const auto rows = [&]() -> Rows {
+    const QueryRows found{first + 1, std::clamp(head.rows - first, 0, +kMapTileRows)};
+    if constexpr (Rows::kWindowed)
+      return {found, static_cast<int>(args.window)};
+    else
+      return found;
+  }();
   if (rows.count == 0) return;
   const bool weights = pattern != nullptr || args.dscores != nullptr,
              gradients = args.dpattern != nullptr || args.dscores != nullptr;
@@ -52,7 +58,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
       return MapTile{of + map + begin, head.rows, rows.count,
                      std::min(head.rows - begin, +kKeyTile)};
     };
-    if (begin >= rows.longest()) {
+    if (!rows.any_sees(begin)) {
       if (pattern != nullptr) part(pattern).fill(0.0f);
       if (args.dpattern != nullptr) part(args.dpattern).fill(0.0f);
       if (args.dscores != nullptr) part(args.dscores).fill(0.0f);
@@ -81,19 +87,32 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   }
 }
 
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp)
+    write(AttentionBackwardArgs args, GradientInputs inputs, float* pattern, BatchView batch) {
+  write_rows<T, QueryRows>(args, inputs, pattern, batch);
+}
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp)
+    write_windows(AttentionBackwardArgs args, GradientInputs inputs, float* pattern,
+                  BatchView batch) {
+  write_rows<T, WindowRows>(args, inputs, pattern, batch);
+}
+
 __global__ void __launch_bounds__(kMapWarps* kWarp)
     differentiate_softmax(AttentionBackwardArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const MapRow at(batch, args.heads);
+  const MapRow at(batch, args.heads, args.window);
   if (at.slice == nullptr) return;
   const float *pattern = args.pattern + at.map, *dpattern = args.dpattern + at.map;
   double sum = 0.0;
-  for (int key = lane_id(); key < at.length; key += kWarp)
+  for (int key = at.first + lane_id(); key < at.length; key += kWarp)
     sum += static_cast<double>(pattern[key]) * static_cast<double>(dpattern[key]);
   const auto mean = static_cast<float>(warp_sum(sum));
   for (int key = lane_id(); key < at.total; key += kWarp) {
-    args.dscores[at.map + key] = key < at.length ? pattern[key] * (dpattern[key] - mean) : 0.0f;
+    args.dscores[at.map + key] =
+        key >= at.first && key < at.length ? pattern[key] * (dpattern[key] - mean) : 0.0f;
   }
 }
 
@@ -112,22 +131,25 @@ __global__ void __launch_bounds__(kMapWarps* kWarp)
     differentiate_inputs(AttentionBackwardArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const MapRow at(batch, args.heads);
+  const MapRow at(batch, args.heads, args.window);
   if (at.slice == nullptr) return;
   const GradientInputs none;
   const GradientHead<T> head(args, none, *at.slice, at.head);
-  const int own = at.length - 1, behind = head.rows - own;  // queries that see the key
-  const int64_t down = at.map + own;                        // where its column of the map begins
+  const int own = at.length - 1, keys = at.length - at.first;
+  int queries = head.rows - own;  // that see the key
+  if (args.window > 0 && args.window < queries) queries = static_cast<int>(args.window);
+  const int64_t down = at.map + own;  // where its column of the map begins
   for (int c = lane_id(); c < head.width(); c += kWarp) {
     float dq = 0.0f, dk = 0.0f;
     if (!args.frozen) {
-      dq = mixed(args.dscores + at.map, 1, head.row(args.k, 0) + c, args.k.stride, at.length);
-      dk = mixed(args.dscores + down, at.total, head.row(args.q, own) + c, args.q.stride, behind);
+      dq = mixed(args.dscores + at.map + at.first, 1, head.row(args.k, at.first) + c, args.k.stride,
+                 keys);
+      dk = mixed(args.dscores + down, at.total, head.row(args.q, own) + c, args.q.stride, queries);
     }
     head.row(args.dq, own)[c] = narrow<T>(dq * args.scale);
     head.row(args.dk, own)[c] = narrow<T>(dk * args.scale);
     head.row(args.dv, own)[c] = narrow<T>(
-        mixed(args.pattern + down, at.total, head.row(args.dz, own) + c, args.dz.stride, behind));
+        mixed(args.pattern + down, at.total, head.row(args.dz, own) + c, args.dz.stride, queries));
   }
 }
 
@@ -144,7 +166,8 @@ void write_gradient_maps(Device& device, const AttentionBackwardArgs& args,
                             .block = kWarps * kWarp,
                             .shared = kWarps * MapStage<T>::kFloats * sizeof(float),
                             .may_start_early = true};
-    launch(device, shape, write<T>, args, inputs, pattern, batch);
+    launch(device, shape, args.window > 0 ? write_windows<T> : write<T>, args, inputs, pattern,
+           batch);
   });
 }
 

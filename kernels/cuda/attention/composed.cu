@@ -34,14 +34,15 @@ template <class T>
 __global__ void __launch_bounds__(kMapWarps* kWarp) softmax(AttentionArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const MapRow at(batch, args.heads);
+  const MapRow at(batch, args.heads, args.window);
   if (at.slice == nullptr) return;
   const float lse = log_sum_exp(row_softmax<T>(args.scores + at.map, at.length));
   if (args.lse.data != nullptr && lane_id() == 0)
     reinterpret_cast<float*>(args.lse.data)[at.row * args.lse.stride + at.head] = lse;
   for (int key = lane_id(); key < at.total; key += kWarp) {
-    args.pattern[at.map + key] =
-        key < at.length ? share_of(args.scores[at.map + key], ScoreScale(1.0f), lse) : 0.0f;
+    args.pattern[at.map + key] = key >= at.first && key < at.length
+                                     ? share_of(args.scores[at.map + key], ScoreScale(1.0f), lse)
+                                     : 0.0f;
   }
 }
 
@@ -50,14 +51,14 @@ __global__ void __launch_bounds__(kMapWarps* kWarp)
     mix_values(AttentionArgs args, BatchView batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const MapRow at(batch, args.heads);
+  const MapRow at(batch, args.heads, args.window);
   if (at.slice == nullptr) return;
   const HeadView<T> head(args, *at.slice, at.head);
   T* z = head.z(at.row - head.first_row);
   constexpr int kAtOnce = 8;
   for (int first = 0; first < head.width(); first += kAtOnce) {
     float sums[kAtOnce] = {};
-    for (int key = lane_id(); key < at.length; key += kWarp) {
+    for (int key = at.first + lane_id(); key < at.length; key += kWarp) {
       const float share = args.pattern[at.map + key];
 #pragma unroll
       for (int c = 0; c < kAtOnce; ++c) {

@@ -185,11 +185,11 @@ VITRINE_DEVICE T& element_of(Chunk& chunk, int index) {
 }
 
 /// The softmax of a tile in shared memory and its exponentials, of up to 8 queries.
-template <class T, int kWidth>
+template <class T, int kWidth, class Rows>
 VITRINE_DEVICE Weights<T, 1> weights_of(
     const SharedKeysAndValues<T, kWidth>& tile,
-    const Chunk (&queries)[SharedKeysAndValues<T, kWidth>::kSpans], float scale,
-    const QueryRows& rows, int begin) {
+    const Chunk (&queries)[SharedKeysAndValues<T, kWidth>::kSpans], float scale, const Rows& rows,
+    int begin) {
   constexpr int kTogether = kSideBySide<T>;
   Scores<1> scores = {};
 #pragma unroll
@@ -209,10 +209,10 @@ VITRINE_DEVICE Weights<T, 1> weights_of(
 }
 
 /// The sums of the tile that begins at `begin`. Waits for the previous kernel.
-template <class T, int kWidth>
+template <class T, int kWidth, class Rows>
 VITRINE_DEVICE Sums<1, kWidth / 8> attend_tile(const HeadView<T>& head,
                                                const NewKeysAndValues& fresh, float scale,
-                                               const QueryRows& rows, int begin) {
+                                               const Rows& rows, int begin) {
   using Tile = SharedKeysAndValues<T, kWidth>;
   const Tile tile(0);
   const bool appends = fresh.k.data != nullptr;
@@ -247,20 +247,21 @@ VITRINE_DEVICE Sums<1, kWidth / 8> attend_tile(const HeadView<T>& head,
   return sums;
 }
 
-template <class T, int kWidth>
-__global__ void __launch_bounds__(kWarp)
-    attend(AttentionArgs args, NewKeysAndValues fresh, BatchView batch, int few, float* partials,
-           int most_rows, uint32_t* counters) {
+template <class T, int kWidth, class Rows>
+VITRINE_DEVICE void attend_block(const AttentionArgs& args, const NewKeysAndValues& fresh,
+                                 const BatchView& batch, int few, float* partials, int most_rows,
+                                 uint32_t* counters) {
   let_next_kernel_start();
   const HeadView<T> head(args, load_at_once(batch.sequences + blockIdx.x / args.heads),
                          static_cast<int>(blockIdx.x) % args.heads);
-  const QueryRows rows = head.queries(0);
-  const int tiles = static_cast<int>(ceil_div(rows.longest(), kKeyTile)),
+  const Rows rows = head.template queries<Rows>(0);
+  const int before = rows.first_tile(),
+            tiles = static_cast<int>(ceil_div(rows.longest(), kKeyTile)) - before / kKeyTile,
             tile = static_cast<int>(blockIdx.y);
   if (head.rows > few || tile >= tiles) return;
 
   const Sums<1, kWidth / 8> sums =
-      attend_tile<T, kWidth>(head, fresh, args.scale, rows, tile * kKeyTile);
+      attend_tile<T, kWidth>(head, fresh, args.scale, rows, before + tile * kKeyTile);
   if (tiles == 1) {
     store_z(sums, rows.count, head.z(0), args.z.stride, head.width());
     store_lse(sums, rows.count, head.lse(0), args.lse.stride);
@@ -277,6 +278,19 @@ __global__ void __launch_bounds__(kWarp)
   for (int row = 0; row < rows.count; ++row)
     join_tiles<T, kWidth>(first + row * kPartial<kWidth>, tile_stride, tiles, head.z(row),
                           head.width(), head.lse(row));
+}
+
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kWarp)
+    attend(AttentionArgs args, NewKeysAndValues fresh, BatchView batch, int few, float* partials,
+           int most_rows, uint32_t* counters) {
+  attend_block<T, kWidth, QueryRows>(args, fresh, batch, few, partials, most_rows, counters);
+}
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kWarp)
+    attend_windows(AttentionArgs args, NewKeysAndValues fresh, BatchView batch, int few,
+                   float* partials, int most_rows, uint32_t* counters) {
+  attend_block<T, kWidth, WindowRows>(args, fresh, batch, few, partials, most_rows, counters);
 }
 
 /// The most new tokens of a sequence that has few; 0 if none has.
@@ -306,7 +320,8 @@ void attend_few(Device& device, const AttentionArgs& args, const NewKeysAndValue
                             .block = kWarp,
                             .shared = SharedKeysAndValues<T, width.value>::kBytes,
                             .may_start_early = true};
-    launch(device, shape, attend<T, width.value>, args, fresh, view(*args.batch), few,
+    const auto kernel = args.window > 0 ? attend_windows<T, width.value> : attend<T, width.value>;
+    launch(device, shape, kernel, args, fresh, view(*args.batch), few,
            reinterpret_cast<float*>(partials), static_cast<int>(most_rows), counters);
   });
 }

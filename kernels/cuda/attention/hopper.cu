@@ -239,7 +239,7 @@ __global__ void __launch_bounds__(kThreads, kNeighbours)
 
 bool attend_many_on_hopper(Device& device, const AttentionArgs& args, int few) {
   if (!switches().hopper || device.capability() != 90 || dtype_size(args.q.dtype) != 2 ||
-      args.head_width != kWidth)
+      args.head_width != kWidth || args.window > 0)
     return false;
   const int64_t longest = longest_rows(args);
   if (longest <= few) return true;

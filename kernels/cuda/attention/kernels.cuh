@@ -97,8 +97,13 @@ struct HeadView {
   }
 
   /// The new tokens from `first` on as one warp's queries, at most `most` of them.
-  VITRINE_DEVICE QueryRows queries(int first, int most = 16) const {
-    return {past + first + 1, std::clamp(rows - first, 0, most)};
+  template <class Rows = QueryRows>
+  VITRINE_DEVICE Rows queries(int first, int most = 16) const {
+    const QueryRows found{past + first + 1, std::clamp(rows - first, 0, most)};
+    if constexpr (Rows::kWindowed)
+      return {found, static_cast<int>(args.window)};
+    else
+      return found;
   }
 
   /// This lane's 16 bytes of a span of query `row`; zeros outside the queries or channels.
@@ -201,8 +206,8 @@ struct SharedKeysAndValues {
   }
 
   /// query(half, span): this lane's chunk. A key is read once for all of the warp's queries.
-  template <int kHalves, class Query>
-  VITRINE_DEVICE Weights<T, kHalves> weights(const Query& query, float scale, const QueryRows& rows,
+  template <int kHalves, class Query, class Rows>
+  VITRINE_DEVICE Weights<T, kHalves> weights(const Query& query, float scale, const Rows& rows,
                                              int begin) const {
     Scores<kHalves> scores = {};
 #pragma unroll

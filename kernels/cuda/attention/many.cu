@@ -25,9 +25,8 @@ struct ManyShape {
   static constexpr size_t kBytes = 2 * Tile::kBytes + kQueryChunks * kThreads * sizeof(Chunk);
 };
 
-template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
-    attend(AttentionArgs args, BatchView batch, int few) {
+template <class T, int kWidth, class Rows>
+VITRINE_DEVICE void attend_block(const AttentionArgs& args, const BatchView& batch, int few) {
   using Shape = ManyShape<T, kWidth>;
   using Tile = typename Shape::Tile;
   wait_for_previous_kernel();
@@ -39,7 +38,8 @@ __global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
   if (head.rows <= few || first >= head.rows) return;
   const int end = head.past + std::min(first + Shape::kQueries,
                                        head.rows);  // of what any query of the block sees
-  const QueryRows rows = head.queries(own, Shape::kRows);
+  const Rows rows = head.template queries<Rows>(own, Shape::kRows);
+  const int first_tile = head.template queries<Rows>(first).first_tile();
 
   const auto fill = [&](int begin) {
     const Tile tile(begin / kKeyTile % 2);
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
     tile.template fill_values<kThreads>(head, begin, end);
     copy_async_commit();
   };
-  fill(0);
+  fill(first_tile);
   // A lane's queries wait in shared memory, too, each lane's apart: they would take too many
   // registers. Two rows' words alternate, as an instruction takes them.
   Chunk* queries = shared_memory<Chunk>() + 2 * Tile::kBytes / sizeof(Chunk) + threadIdx.x;
@@ -65,11 +65,11 @@ __global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
     return Chunk{early[0], early[2], late[0], late[2]};
   };
   Sums<Shape::kHalves, Tile::kBlocks> sums;
-  for (int begin = 0; begin < end; begin += kKeyTile) {
+  for (int begin = first_tile; begin < end; begin += kKeyTile) {
     copy_async_wait<0>();
     __syncthreads();  // the tile has arrived, and no thread reads the other half any more
     if (begin + kKeyTile < end) fill(begin + kKeyTile);
-    if (begin >= rows.longest()) continue;
+    if (!rows.any_sees(begin)) continue;
     const Tile tile(begin / kKeyTile % 2);
     const auto weights = tile.template weights<Shape::kHalves>(query, args.scale, rows, begin);
     add_tile(sums, weights, rows, begin,
@@ -77,6 +77,17 @@ __global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
   }
   store_z(sums, rows.count, head.z(own), args.z.stride, head.width());
   store_lse(sums, rows.count, head.lse(own), args.lse.stride);
+}
+
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
+    attend(AttentionArgs args, BatchView batch, int few) {
+  attend_block<T, kWidth, QueryRows>(args, batch, few);
+}
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, ManyShape<T, kWidth>::kNeighbours)
+    attend_windows(AttentionArgs args, BatchView batch, int few) {
+  attend_block<T, kWidth, WindowRows>(args, batch, few);
 }
 
 }  // namespace
@@ -98,7 +109,9 @@ void attend_many(Device& device, const AttentionArgs& args, int few) {
                             .block = kThreads,
                             .shared = Shape::kBytes,
                             .may_start_early = true};
-    launch(device, shape, attend<decltype(element), width.value>, args, view(*args.batch), few);
+    using T = decltype(element);
+    const auto kernel = args.window > 0 ? attend_windows<T, width.value> : attend<T, width.value>;
+    launch(device, shape, kernel, args, view(*args.batch), few);
   });
 }
 

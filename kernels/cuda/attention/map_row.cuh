@@ -11,12 +11,12 @@ inline constexpr int kMapWarps = 4;  ///< of a block
 
 /// What a warp works on: one query of one head.
 struct MapRow {
-  int head = 0, row = 0;      // of the packed batch
-  int length = 0, total = 0;  // positions it sees, columns of the map
+  int head = 0, row = 0;                 // of the packed batch
+  int first = 0, length = 0, total = 0;  // the positions it sees end at length; columns of the map
   int64_t map = 0;
   const SequenceSlice* slice = nullptr;  // null: nothing to do
 
-  VITRINE_DEVICE MapRow(const BatchView& batch, int heads) {
+  VITRINE_DEVICE MapRow(const BatchView& batch, int heads, int64_t window) {
     const int64_t index = static_cast<int64_t>(blockIdx.x) * kMapWarps + warp_id();
     head = static_cast<int>(index % heads);
     row = static_cast<int>(index / heads);
@@ -25,6 +25,7 @@ struct MapRow {
     slice = batch.sequences + s;
     const int own = row - static_cast<int>(slice->row);
     length = static_cast<int>(slice->past) + own + 1;
+    if (window > 0 && length > window) first = length - static_cast<int>(window);
     total = static_cast<int>(slice->past + slice->rows);
     map = slice->map + (head * slice->rows + own) * total;
   }

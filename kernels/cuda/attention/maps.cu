@@ -13,8 +13,8 @@ namespace {
 constexpr int kWarps = 4, kQueries = kMapTileRows * kWarps;
 
 /// Turns scores into the pattern; `lse` of the rows l / 4 and 8 more.
-template <class T>
-VITRINE_DEVICE void turn_to_pattern(Scores<2>& scores, const float (&lse)[2], const QueryRows& rows,
+template <class T, class Rows>
+VITRINE_DEVICE void turn_to_pattern(Scores<2>& scores, const float (&lse)[2], const Rows& rows,
                                     int begin) {
   for_each_score<T, 2>(scores, [&](int half, int, float& score) {
     score = share_of(score, ScoreScale(1.0f), lse[half]);
@@ -22,15 +22,15 @@ VITRINE_DEVICE void turn_to_pattern(Scores<2>& scores, const float (&lse)[2], co
   hide<T, 2>(scores, rows, begin, 0.0f);
 }
 
-template <class T>
-__global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, BatchView batch) {
+template <class T, class Rows>
+VITRINE_DEVICE void write_rows(const AttentionArgs& args, const BatchView& batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const SequenceSlice slice = batch.sequences[blockIdx.x / args.heads];
   const HeadView<T> head(args, slice, static_cast<int>(blockIdx.x) % args.heads);
   const int first = static_cast<int>(blockIdx.y) * kQueries + kMapTileRows * warp_id(),
             total = head.past + head.rows;
-  const QueryRows rows = head.queries(first);
+  const Rows rows = head.template queries<Rows>(first);
   if (rows.count == 0) return;
   float lse[2] = {};
 #pragma unroll
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, Batch
     const auto part = [&](float* of) {
       return MapTile{of + map + begin, total, rows.count, std::min(total - begin, +kKeyTile)};
     };
-    if (begin >= rows.longest()) {
+    if (!rows.any_sees(begin)) {
       if (args.scores != nullptr) part(args.scores).fill(kMasked);
       if (args.pattern != nullptr) part(args.pattern).fill(0.0f);
       continue;
@@ -61,6 +61,16 @@ __global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, Batch
   }
 }
 
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp) write(AttentionArgs args, BatchView batch) {
+  write_rows<T, QueryRows>(args, batch);
+}
+template <class T>
+__global__ void __launch_bounds__(kWarps* kWarp)
+    write_windows(AttentionArgs args, BatchView batch) {
+  write_rows<T, WindowRows>(args, batch);
+}
+
 }  // namespace
 
 void write_maps(Device& device, const AttentionArgs& args, int64_t tiles) {
@@ -73,7 +83,7 @@ void write_maps(Device& device, const AttentionArgs& args, int64_t tiles) {
         .block = kWarps * kWarp,
         .shared = kWarps * MapStage<T>::kFloats * sizeof(float),
         .may_start_early = true};
-    launch(device, shape, write<T>, args, view(*args.batch));
+    launch(device, shape, args.window > 0 ? write_windows<T> : write<T>, args, view(*args.batch));
   });
 }
 

@@ -60,11 +60,47 @@ VITRINE_DEVICE int lane_key(int span) {
 /// The queries of a warp: neighbours in one sequence, each of which sees one position more than the
 /// one before it.
 struct QueryRows {
+  static constexpr bool kWindowed = false;
   int shortest = 0;  ///< positions that query 0 sees
   int count = 0;
 
   VITRINE_DEVICE int length(int row) const { return row < count ? shortest + row : 0; }
   VITRINE_DEVICE int longest() const { return count > 0 ? shortest + count - 1 : 0; }
+  /// Where the first tile that any of them sees begins.
+  VITRINE_DEVICE int first_tile() const { return 0; }
+  /// Whether each query sees all of `keys` keys from `begin` on; any of them one; `row` one.
+  VITRINE_DEVICE bool all_see(int begin, int keys = kKeyTile) const {
+    return begin + keys <= shortest;
+  }
+  VITRINE_DEVICE bool any_sees(int begin, int = kKeyTile) const { return begin < longest(); }
+  VITRINE_DEVICE bool reaches(int row, int begin) const { return begin < length(row); }
+  /// Whether `row` sees the tile's key `key`.
+  VITRINE_DEVICE bool sees(int row, int begin, int key) const { return key < length(row) - begin; }
+};
+
+/// The same where each query sees the nearest `window` of its positions alone, itself included.
+struct WindowRows : QueryRows {
+  static constexpr bool kWindowed = true;
+  int window = 0;
+
+  /// The first position that `row` sees.
+  VITRINE_DEVICE int first(int row) const {
+    const int begin = shortest + row - window;
+    return begin > 0 ? begin : 0;
+  }
+  VITRINE_DEVICE int first_tile() const { return first(0) / kKeyTile * kKeyTile; }
+  VITRINE_DEVICE bool all_see(int begin, int keys = kKeyTile) const {
+    return QueryRows::all_see(begin, keys) && begin >= first(count - 1);
+  }
+  VITRINE_DEVICE bool any_sees(int begin, int keys = kKeyTile) const {
+    return QueryRows::any_sees(begin) && begin + keys > first(0);
+  }
+  VITRINE_DEVICE bool reaches(int row, int begin) const {
+    return QueryRows::reaches(row, begin) && begin + kKeyTile > first(row);
+  }
+  VITRINE_DEVICE bool sees(int row, int begin, int key) const {
+    return QueryRows::sees(row, begin, key) && key >= first(row) - begin;
+  }
 };
 
 // --- scores
@@ -98,12 +134,12 @@ VITRINE_DEVICE void for_each_score(float (&scores)[kPairs<kHalves>][kKeyBlocks][
 
 /// Sets what the queries do not see of the tile that begins at `begin` to `value`. Where all see
 /// all of it, nothing is compared.
-template <class T, int kHalves>
-VITRINE_DEVICE void hide(float (&scores)[kPairs<kHalves>][kKeyBlocks][4], const QueryRows& rows,
+template <class T, int kHalves, class Rows>
+VITRINE_DEVICE void hide(float (&scores)[kPairs<kHalves>][kKeyBlocks][4], const Rows& rows,
                          int begin, float value) {
-  if (begin + kKeyTile <= rows.shortest) return;
+  if (rows.all_see(begin)) return;
   for_each_score<T, kHalves>(scores, [&](int half, int key, float& score) {
-    if (key >= rows.length(lane_row() + 8 * half) - begin) score = value;
+    if (!rows.sees(lane_row() + 8 * half, begin, key)) score = value;
   });
 }
 
@@ -247,9 +283,9 @@ VITRINE_DEVICE Weights<T, kHalves> weigh(const float (&scores)[kPairs<kHalves>][
   return weights;
 }
 /// From the unscaled scores of the tile that begins at position `begin`.
-template <class T, int kHalves>
+template <class T, int kHalves, class Rows>
 VITRINE_DEVICE Weights<T, kHalves> weigh(float (&scores)[kPairs<kHalves>][kKeyBlocks][4],
-                                         float scale, const QueryRows& rows, int begin) {
+                                         float scale, const Rows& rows, int begin) {
   const ScoreScale by(scale);
 #pragma unroll
   for (auto& pair : scores) by.apply(pair);
@@ -383,15 +419,19 @@ VITRINE_DEVICE void mix(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>&
   }
 }
 
-/// The same for a partially masked tile. Keys after the last query's position are masked for every
-/// query. Keys that only later queries see are multiplied by a p of 0; where the product may not be
-/// 0, each query is computed separately.
-template <class T, int kHalves, int kBlocks, class Value>
+/// The same for a partially masked tile. Keys that no query sees are masked for every query. Keys
+/// that only other queries see are multiplied by a p of 0; where the product may not be 0, each
+/// query is computed separately.
+template <class T, int kHalves, int kBlocks, class Rows, class Value>
 VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
-                               const Shares (&shares)[kHalves], const QueryRows& rows, int begin,
+                               const Shares (&shares)[kHalves], const Rows& rows, int begin,
                                const Value& value) {
-  const auto seen_by = [&](int row, int block, int span) {
-    return first_of<T>(value(block, span), rows.length(row) - begin - lane_key<T>(span));
+  /// What the queries from `first` to `row` see, any of them.
+  const auto seen_by = [&](int first, int row, int block, int span) {
+    const int own = lane_key<T>(span);
+    Chunk chunk = first_of<T>(value(block, span), rows.length(row) - begin - own);
+    if constexpr (Rows::kWindowed) chunk = without_first<T>(chunk, rows.first(first) - begin - own);
+    return chunk;
   };
   bool together = rows.count == 1;
   if (!together) {
@@ -399,9 +439,10 @@ VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kH
 #pragma unroll
     for (int span = 0; span < kTileSpans<T>; ++span) {
       const int from = begin + span * kSpan<T>;
-      if (from + kSpan<T> <= rows.shortest || from >= rows.longest()) continue;  // 0 for no query
+      if (rows.all_see(from, kSpan<T>) || !rows.any_sees(from, kSpan<T>)) continue;
 #pragma unroll 2
-      for (int block = 0; block < kBlocks; ++block) sizes.add(seen_by(rows.count - 1, block, span));
+      for (int block = 0; block < kBlocks; ++block)
+        sizes.add(seen_by(0, rows.count - 1, block, span));
     }
     together = ballot(!sizes.harmless()) == 0;
   }
@@ -413,17 +454,17 @@ VITRINE_DEVICE void mix_masked(Sums<kHalves, kBlocks>& sums, const Weights<T, kH
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
       const int own = lane_row() + 8 * half;
-      takes_part[half] = begin < rows.length(own) && (together || own == row);
+      takes_part[half] = rows.reaches(own, begin) && (together || own == row);
     }
     mix(sums, tile, shares, takes_part,
-        [&](int block, int span) { return seen_by(row, block, span); });
+        [&](int block, int span) { return seen_by(together ? 0 : row, row, block, span); });
   }
 }
 
 /// Adds the tile that begins at `begin`. For a query that sees nothing of it this changes nothing.
-template <class T, int kHalves, int kBlocks, class Value>
+template <class T, int kHalves, int kBlocks, class Rows, class Value>
 VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHalves>& tile,
-                             const QueryRows& rows, int begin, const Value& value) {
+                             const Rows& rows, int begin, const Value& value) {
   Shares shares[kHalves];
   bool all[kHalves];
 #pragma unroll
@@ -431,7 +472,7 @@ VITRINE_DEVICE void add_tile(Sums<kHalves, kBlocks>& sums, const Weights<T, kHal
     shares[half] = join(sums.softmax[half], tile.softmax[half]);
     all[half] = true;
   }
-  if (begin + kKeyTile <= rows.shortest)
+  if (rows.all_see(begin))
     mix(sums, tile, shares, all, value);
   else
     mix_masked(sums, tile, shares, rows, begin, value);

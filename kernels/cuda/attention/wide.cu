@@ -8,8 +8,8 @@
 namespace vitrine::internal::cuda {
 namespace {
 
-template <class T>
-__global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView batch) {
+template <class T, class Rows>
+VITRINE_DEVICE void attend_part(const AttentionArgs& args, const BatchView& batch) {
   wait_for_previous_kernel();
   let_next_kernel_start();
   const HeadView<T> head(args, batch.sequences[blockIdx.x / args.heads],
@@ -17,9 +17,9 @@ __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView ba
   const int first = static_cast<int>(blockIdx.y) * 16,
             first_channel = static_cast<int>(blockIdx.z) * kWidestHead;
   if (first >= head.rows) return;
-  const QueryRows rows = head.queries(first);
+  const Rows rows = head.template queries<Rows>(first);
   Sums<2, kWidestHead / 8> sums;
-  for (int begin = 0; begin < rows.longest(); begin += kKeyTile) {
+  for (int begin = rows.first_tile(); begin < rows.longest(); begin += kKeyTile) {
     Scores<2> scores = {};
     head.add_all_scores(scores[0], first, begin);
     add_tile(sums, weigh<T, 2>(scores, args.scale, rows, begin), rows, begin,
@@ -35,6 +35,15 @@ __global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView ba
   if (first_channel == 0) store_lse(sums, rows.count, head.lse(first), args.lse.stride);
 }
 
+template <class T>
+__global__ void __launch_bounds__(kWarp) attend(AttentionArgs args, BatchView batch) {
+  attend_part<T, QueryRows>(args, batch);
+}
+template <class T>
+__global__ void __launch_bounds__(kWarp) attend_windows(AttentionArgs args, BatchView batch) {
+  attend_part<T, WindowRows>(args, batch);
+}
+
 }  // namespace
 
 void attend_wide(Device& device, const AttentionArgs& args) {
@@ -44,7 +53,8 @@ void attend_wide(Device& device, const AttentionArgs& args) {
                                          ceil_div(args.head_width, kWidestHead)),
                             .block = kWarp,
                             .may_start_early = true};
-    launch(device, shape, attend<decltype(element)>, args, view(*args.batch));
+    using T = decltype(element);
+    launch(device, shape, args.window > 0 ? attend_windows<T> : attend<T>, args, view(*args.batch));
   });
 }
 

@@ -122,7 +122,8 @@ class CudaBackend : public Backend {
   Mat as_type(const Mat& rows, DType dtype, const char* what);
   /// Selection in the form of kernel parameters; lists that are too long are placed in scratch
   /// memory.
-  cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits);
+  cuda::SelectionView place_selection(const Selection& where, std::span<const int64_t> limits,
+                                      std::span<const int64_t> starts);
   /// sample() between memory of the device: `uniform` and `ids` are [rows], `memory` has
   /// sample_bytes().
   void sample_on_device(Mat logits, float temperature, int top_k, float top_p,

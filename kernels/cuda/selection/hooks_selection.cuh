@@ -30,11 +30,12 @@ struct Numbers {
 struct SelectionView {
   int64_t width = 0;
   int ranges = 0;
-  bool limited = false;
+  bool limited = false, skips = false;
   Numbers rows;
-  Numbers starts;  ///< selected columns before each range
-  Numbers shifts;  ///< from the selected column's number to the column, in each range
-  Numbers limits;  ///< of each selected row, if `limited`: how many of the selected columns count
+  Numbers starts;   ///< selected columns before each range
+  Numbers shifts;   ///< from the selected column's number to the column, in each range
+  Numbers limits;   ///< of each selected row, if `limited`: how many of the selected columns count
+  Numbers skipped;  ///< the same, if `skips`: how many of the first ones an edit leaves as they are
 
   /// Of a selected column's range.
   VITRINE_DEVICE int range_of(int64_t selected) const {

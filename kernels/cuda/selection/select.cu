@@ -96,8 +96,11 @@ __global__ void edit_rows(RowGrid grid, SelectionView s, Rows<T> x, Change chang
   let_next_kernel_start();
   const Place p(s, grid.row(), grid.column());
   if (p.count <= 0) return;
+  const int64_t kept = s.skips ? s.skipped.at(grid.row()) - p.selected : 0;
+  if (kept >= p.count) return;
   Quad quad{};
-  if (change.kind != EditKind::kReplace) quad = load_selected(s, x, p);
+  if (change.kind != EditKind::kReplace || kept > 0) quad = load_selected(s, x, p);
+  const Quad before = quad;
   if (change.kind == EditKind::kScale) {
 #pragma unroll
     for (int i = 0; i < kQuad; ++i) quad.x[i] *= change.factor;
@@ -107,6 +110,8 @@ __global__ void edit_rows(RowGrid grid, SelectionView s, Rows<T> x, Change chang
     for (int i = 0; i < kQuad; ++i)
       quad.x[i] = change.kind == EditKind::kAdd ? quad.x[i] + operand.x[i] : operand.x[i];
   }
+#pragma unroll
+  for (int i = 0; i < kQuad; ++i) quad.x[i] = i < kept ? before.x[i] : quad.x[i];
   store_selected(s, x, p, quad);
 }
 
@@ -165,13 +170,16 @@ constexpr int kMostProjecting = 256;
 }  // namespace
 
 cuda::SelectionView CudaBackend::place_selection(const Selection& where,
-                                                 std::span<const int64_t> limits) {
+                                                 std::span<const int64_t> limits,
+                                                 std::span<const int64_t> starts) {
   SelectionView view;
   NumberLists lists;
   view_columns(view, lists, where.cols);
   lists.add(view.rows, where.rows);
   lists.add(view.limits, limits);
   view.limited = !limits.empty();
+  lists.add(view.skipped, starts);
+  view.skips = !starts.empty();
   if (lists.bytes() > 0) {
     if (device_->recording())
       fail(
@@ -188,7 +196,7 @@ size_t CudaBackend::recorded_list() const { return cuda::Numbers::kFew; }
 
 void CudaBackend::edit(const EditArgs& args) {
   const auto rows = static_cast<int64_t>(args.where.rows.size());
-  const SelectionView view = place_selection(args.where, args.limits);
+  const SelectionView view = place_selection(args.where, args.limits, args.starts);
   Change change{args.kind, args.factor, float_rows(args.operand, "an edit's operand")};
   if (args.operand.rows <= 1) change.operand.stride = 0;
   const RowGrid grid(rows, view.width);
@@ -208,7 +216,7 @@ void CudaBackend::edit(const EditArgs& args) {
 }
 
 void CudaBackend::gather(Mat x, const Selection& where, DType store, std::byte* destination) {
-  const SelectionView view = place_selection(where, {});
+  const SelectionView view = place_selection(where, {}, {});
   const RowGrid grid(static_cast<int64_t>(where.rows.size()), view.width);
   const Mat to(destination, static_cast<int64_t>(where.rows.size()), view.width, view.width, store);
   with_element(x.dtype, [&](auto from_element) {
