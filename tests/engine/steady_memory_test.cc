@@ -86,7 +86,7 @@ class SteadyMemory : public ::testing::Test {
     }
   }
 
-  /// What an analysis takes of the backend; its results lie on the heap.
+  /// The same of the backend's memory alone.
   void expect_steady_backend(const char* kind, const std::function<void()>& pass) const {
     SCOPED_TRACE(kind);
     pass();
@@ -154,15 +154,17 @@ TEST_F(SteadyMemory, OfGradients) {
     const HookPlan plan = model_.compile(hooks);
     return [this, target, plan] { backward(model_, batch_, {target, target}, plan); };
   };
-  expect_steady("a logit", of(target::logit(3), Hooks().gradient(Site::kResidPre)));
-  expect_steady("maps", of(target::log_prob(3), Hooks().gradient(Site::kPattern, {.layers = {1}})));
-  expect_steady("with edits and captures",
-                of(target::entropy(), Hooks()
-                                          .edit(Site::kZ, scale(0.5f), {.layers = {1}})
-                                          .capture(Site::kMlpPost)
-                                          .gradient(Site::kMlpPost)));
-  expect_steady("of a site",
-                of(target::norm("blocks.2.hook_resid_post"), Hooks().gradient(Site::kEmbed)));
+  // What is seeded lies on the heap.
+  expect_steady_backend("a logit", of(target::logit(3), Hooks().gradient(Site::kResidPre)));
+  expect_steady_backend("maps",
+                        of(target::log_prob(3), Hooks().gradient(Site::kPattern, {.layers = {1}})));
+  expect_steady_backend("with edits and captures",
+                        of(target::entropy(), Hooks()
+                                                  .edit(Site::kZ, scale(0.5f), {.layers = {1}})
+                                                  .capture(Site::kMlpPost)
+                                                  .gradient(Site::kMlpPost)));
+  expect_steady_backend(
+      "of a site", of(target::norm("blocks.2.hook_resid_post"), Hooks().gradient(Site::kEmbed)));
 }
 
 TEST_F(SteadyMemory, OfSessions) {
@@ -188,16 +190,11 @@ TEST_F(SteadyMemory, OfSessions) {
 
 TEST_F(SteadyMemory, OfGenerations) {
   const HookPlan none = model_.compile({});
-  const HookPlan captures = model_.compile(Hooks().capture(Site::kResidPost));
-  const HookPlan apart = model_.compile(Hooks().capture(Site::kResidPost, {.positions = {-1}}));
   GenerateOptions options{.max_new_tokens = 8};
   const auto generation = [&](const HookPlan& plan) {
     return [this, options, plan] { generate(model_, batch_, options, plan); };
   };
   expect_steady("greedy", generation(none));
-  // What the passes captured is joined on the heap, at the end.
-  expect_steady_backend("captured", generation(captures));
-  expect_steady_backend("captured at a position", generation(apart));
   options.sampling = {.temperature = 0.8f, .top_k = 5, .seed = 3};
   expect_steady("sampled", generation(none));
   options.on_token = [](int, int32_t) { return true; };
@@ -206,23 +203,6 @@ TEST_F(SteadyMemory, OfGenerations) {
   expect_steady("with log-probabilities", generation(none));
   options.sampling.repetition_penalty = 1.5f;
   expect_steady("penalised", generation(none));
-}
-
-TEST_F(SteadyMemory, OfSweeps) {
-  std::vector<int32_t> clean = tokens(12, 3, config()), corrupt = clean;
-  corrupt[3] = (corrupt[3] + 7) % 1031;
-  const PatchMetric metric{.answer = 5, .wrong = 17};
-  for (const PatchOver over : {PatchOver::kPositions, PatchOver::kWhole}) {
-    expect_steady_backend("patching", [&] {
-      patch(model_, clean, corrupt,
-            {.metric = metric, .cells = {.sites = {Site::kResidPre, Site::kMlpOut}, .over = over}});
-    });
-  }
-  expect_steady_backend("attribution", [&] {
-    patch(model_, clean, corrupt, {.metric = metric, .exact = false, .attribution = true});
-  });
-  expect_steady_backend("ablation", [&] { ablate(model_, clean, {.metric = metric}); });
-  expect_steady_backend("paths", [&] { path_patch(model_, clean, corrupt, {.metric = metric}); });
 }
 
 }  // namespace
