@@ -22,9 +22,9 @@ constexpr int64_t kGrain = 1 << 15;  // elements that are worth a thread
 
 enum class Use {
   kRead,
-  kRound,  ///< read, and rounded if it is float32
-  kWrite,
-  kChange,  ///< read and written
+  kRound,   ///< read, and rounded if it is float32
+  kWrite,   ///< whole
+  kChange,  ///< read and written, or written for the rows of a batch alone
 };
 
 template <class F>
@@ -134,7 +134,7 @@ void Bf16CpuBackend::append_kv(Mat k, Mat v, int heads, int head_width, const Pa
 
 void Bf16CpuBackend::attention(const AttentionArgs& args) {
   AttentionArgs wide = args;
-  const Wide z(*this, wide.z, Use::kWrite), q(*this, wide.q, Use::kRead);
+  const Wide z(*this, wide.z, Use::kChange), q(*this, wide.q, Use::kRead);
   CpuBackend::attention(wide);
 }
 
@@ -146,7 +146,7 @@ void Bf16CpuBackend::attention_scores(const AttentionArgs& args) {
 
 void Bf16CpuBackend::attention_mix(const AttentionArgs& args) {
   AttentionArgs wide = args;
-  const Wide z(*this, wide.z, Use::kWrite);
+  const Wide z(*this, wide.z, Use::kChange);
   CpuBackend::attention_mix(wide);
 }
 
@@ -188,8 +188,8 @@ void Bf16CpuBackend::attention_backward(const AttentionBackwardArgs& args) {
   AttentionBackwardArgs wide = args;
   const Wide q(*this, wide.q, Use::kRead), k(*this, wide.k, Use::kRead),
       v(*this, wide.v, Use::kRead), dz(*this, wide.dz, Use::kRead);
-  const Wide dq(*this, wide.dq, Use::kWrite), dk(*this, wide.dk, Use::kWrite),
-      dv(*this, wide.dv, Use::kWrite);
+  const Wide dq(*this, wide.dq, Use::kChange), dk(*this, wide.dk, Use::kChange),
+      dv(*this, wide.dv, Use::kChange);
   CpuBackend::attention_backward(wide);
 }
 
@@ -203,8 +203,8 @@ void Bf16CpuBackend::attention_backward_inputs(const AttentionBackwardArgs& args
   AttentionBackwardArgs wide = args;
   const Wide q(*this, wide.q, Use::kRead), k(*this, wide.k, Use::kRead),
       dz(*this, wide.dz, Use::kRead);
-  const Wide dq(*this, wide.dq, Use::kWrite), dk(*this, wide.dk, Use::kWrite),
-      dv(*this, wide.dv, Use::kWrite);
+  const Wide dq(*this, wide.dq, Use::kChange), dk(*this, wide.dk, Use::kChange),
+      dv(*this, wide.dv, Use::kChange);
   CpuBackend::attention_backward_inputs(wide);
 }
 
