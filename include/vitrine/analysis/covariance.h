@@ -144,8 +144,8 @@ class Moments {
   std::vector<double> mean_;      // [variables]
   std::vector<double> products_;  // [variables, variables] sum of w (x - mean) (x - mean)^T, lower
                                   // triangle; of variances alone [variables], its diagonal
-  std::vector<double> rows_;    // incomplete block: [n, variables]
-  std::vector<double> w_, wa_;  // [n] w and w * aweights of the incomplete block's rows
+  std::vector<double> rows_;      // incomplete block: [n, variables]
+  std::vector<double> w_, wa_;    // [n] w and w * aweights of the incomplete block's rows
 };
 
 }  // namespace vitrine
