@@ -20,7 +20,8 @@ Installs missing Debian packages, builds Vitrine and its tests, and runs the tes
   --gpu GENERATION  hopper: only the tests of the emulated GPU, as one of compute capability 9.0 whose
                     tensor cores round as a Hopper's do; otherwise it is an Ampere, 8.0
   --code TARGET     80 or 90a: compile the CUDA code for this target alone, and test its machine code
-  --sanitize LIST   build with Clang and these sanitizers: address,undefined or thread
+  --sanitize LIST   build with Clang and these sanitizers: address,undefined or thread; with --parts python, address,undefined over
+                    the Python extension
   --fuzz SECONDS    run each fuzzer for this long instead of the tests
   --fuzzers LIST    only these fuzzers, separated by commas: npy,csv
   --werror          treat warnings as errors
@@ -82,6 +83,8 @@ check_options() {
   [[ ! $LANES$GPU || ! $SANITIZE$FUZZ ]] || usage_error "--lanes and --gpu exclude --sanitize and --fuzz"
   [[ ! $GPU || ! $PARTS ]] || usage_error "--gpu excludes --parts"
   [[ ! $FUZZ || ! $SANITIZE$PARTS ]] || usage_error "--fuzz excludes --sanitize and --parts"
+  [[ ,$PARTS, != *,python,* || ! $SANITIZE || $SANITIZE == address,undefined ]] ||
+    usage_error "--parts python excludes --sanitize $SANITIZE: expected address,undefined"
   [[ ! $PYTHON || ! $SANITIZE$FUZZ ]] || usage_error "--python excludes --sanitize and --fuzz"
   [[ $TIER == fast || ! $PARTS$LANES$GPU$CODE$SANITIZE$FUZZ$PYTHON$BUILD ]] ||
     usage_error "--tier full excludes --parts, --lanes, --gpu, --code, --sanitize, --fuzz, --python and --build"
@@ -90,7 +93,8 @@ check_options() {
 # Every step of the full tier, also after a failure. The last line counts over all of them.
 run_full_tier() {
   local common=(--jobs "$JOBS") steps=("--cuda $CUDA" "--lanes descending --cuda $CUDA" "--gpu hopper --cuda $CUDA"
-    "--sanitize address,undefined" "--sanitize thread --parts kernels,engine" "--fuzz 60") step log
+    "--sanitize address,undefined" "--sanitize address,undefined --parts python"
+    "--sanitize thread --parts kernels,engine" "--fuzz 60") step log
   local passed=0 failed=0 skipped=0 status=0 counts started
   # Hopper's is in the first step.
   [[ $CUDA == off ]] || ! find_nvcc >/dev/null || steps+=("--code 80")
@@ -136,7 +140,11 @@ configure_tests() {
     # run under these on the CPU (tests/cuda_on_host).
     options+=(-DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug -DVITRINE_CUDA=OFF
       "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1 -D_GLIBCXX_ASSERTIONS"
-      -DVITRINE_BUILD_EXAMPLES=OFF -DVITRINE_BUILD_BENCH=OFF)
+      -DVITRINE_BUILD_EXAMPLES=OFF -DVITRINE_BUILD_BENCH=OFF -DVITRINE_BUILD_PYTHON=OFF)
+    if [[ ,$PARTS, == *,python,* ]]; then
+      find_python
+      [[ ! $PYTHON ]] || options+=(-DVITRINE_BUILD_PYTHON=ON "-DPython_EXECUTABLE=$PYTHON")
+    fi
     if [[ $SANITIZE == address,undefined ]]; then
       options+=("-DVITRINE_SANITIZE=$SANITIZE,fuzzer-no-link" -DVITRINE_BUILD_FUZZERS=ON)
     else

@@ -25,6 +25,7 @@ rejects "invalid --parts 'nowhere': expected the name of a folder of tests/" tes
 rejects "invalid --gpu 'ampere': expected hopper" test.sh --gpu ampere
 rejects "--gpu excludes --parts" test.sh --gpu hopper --parts base
 rejects "--python excludes --sanitize and --fuzz" test.sh --python python3 --fuzz 5
+rejects "--parts python excludes --sanitize thread: expected address,undefined" test.sh --sanitize thread --parts python
 rejects "invalid --code '70': expected 80 or 90a" test.sh --code 70
 rejects "--code excludes --parts, --lanes, --gpu, --sanitize and --fuzz" test.sh --code 80 --fuzz 5
 rejects "invalid --fuzz '0': expected seconds, from 1" test.sh --fuzz 0
