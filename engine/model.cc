@@ -102,6 +102,7 @@ std::shared_ptr<ModelState> make_state(const Config& config, std::string name, W
   state->config = config;
   state->activation = activation_from_name(config.activation);
   state->name = std::move(name);
+  state->gpu = gpu_index(options.device);
   state->backend = make_backend(options);
   state->arithmetic = options.arithmetic;
   state->memory_limit = options.memory_limit;

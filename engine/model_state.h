@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -21,6 +22,7 @@ struct ModelState {
   Config config;
   Activation activation = Activation::kNone;
   std::string name;
+  std::optional<int> gpu;  ///< as CUDA numbers them; nothing: a CPU
   std::unique_ptr<Backend> backend;
   Weights weights;
   LoadReport report;

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/runtime/device.h"
+#include "kernels/cuda/runtime/wait.h"
 
 // Replacement for the CUDA backend in builds without CUDA.
 
@@ -19,5 +20,7 @@ namespace {
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions&) { refuse(); }
 
 std::shared_ptr<cuda::Device> cuda::Device::open(int) { refuse(); }
+
+bool cuda::wait_for_gpu(int) noexcept { return false; }
 
 }  // namespace vitrine::internal

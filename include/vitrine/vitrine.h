@@ -15,6 +15,7 @@
 //   captures.h         the captured activations of a run
 //   run.h              the result of a forward pass
 //   tensor.h           tensors and views of tensors
+//   gpu.h              results that stay on a GPU, for programs with streams of their own
 //   generate.h         continue a text, with captures and edits
 //   beam_search.h      the best continuations of a text
 //   gradients.h        gradients of a scalar target with respect to activations
@@ -37,6 +38,7 @@
 #include "vitrine/corpus.h"
 #include "vitrine/error.h"
 #include "vitrine/generate.h"
+#include "vitrine/gpu.h"
 #include "vitrine/gradients.h"
 #include "vitrine/hook_file.h"
 #include "vitrine/hook_plan.h"

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "vitrine/gpu.h"
 
 namespace vitrine::python {
 using namespace internal;
@@ -48,29 +49,48 @@ DType dtype_of_values<int64_t>() {
   return DType::kI64;
 }
 
+/// What an array keeps alive.
+struct Keeper {
+  std::shared_ptr<const void> owner;
+  std::optional<int> gpu;
+
+  /// Work of other streams may still read the memory, which the next pass would write to. Where it
+  /// cannot be waited for, the memory is never given back.
+  static void drop(void* pointer) noexcept {
+    std::unique_ptr<Keeper> keeper(static_cast<Keeper*>(pointer));
+    if (keeper->gpu && !wait_for_gpu(*keeper->gpu)) static_cast<void>(keeper.release());
+  }
+};
+
 template <typename Shared>
-Shared shared(TensorView view, std::shared_ptr<const void> owner) {
-  using Owner = std::shared_ptr<const void>;
-  const nb::capsule keeper(new Owner(std::move(owner)),
-                           [](void* p) noexcept { delete static_cast<Owner*>(p); });
+Shared shared(TensorView view, Keeper kept) {
+  const std::optional<int> gpu = kept.gpu;
+  const nb::capsule keeper(new Keeper(std::move(kept)), &Keeper::drop);
   std::array<size_t, Shape::kMaxRank> sizes{};
   for (int axis = 0; axis < view.shape().rank(); ++axis)
     sizes[static_cast<size_t>(axis)] = static_cast<size_t>(view.shape()[axis]);
   static char none = 0;  // an array without elements has an address, too
   return Shared(view.data() ? const_cast<void*>(view.data()) : &none,
                 static_cast<size_t>(view.shape().rank()), sizes.data(), keeper, nullptr,
-                type_of(view.dtype()));
+                type_of(view.dtype()), gpu ? nb::device::cuda::value : nb::device::cpu::value,
+                gpu.value_or(0));
 }
 
 }  // namespace
 
 Array array_of(TensorView view, std::shared_ptr<const void> owner) {
   using ReadOnly = nb::ndarray<nb::numpy, nb::ro>;
-  return nb::cast(shared<ReadOnly>(view, std::move(owner)), nb::rv_policy::reference);
+  if (view.residence() == Residence::kDevice)
+    user_error(
+        "the values are on the GPU, where NumPy has no arrays: use dlpack(site), as in "
+        "torch.from_dlpack(run.dlpack(site)), or run without on_device=True");
+  return nb::cast(shared<ReadOnly>(view, {std::move(owner), {}}), nb::rv_policy::reference);
 }
 
-nb::ndarray<nb::array_api> shared_array_of(TensorView view, std::shared_ptr<const void> owner) {
-  return shared<nb::ndarray<nb::array_api>>(view, std::move(owner));
+nb::ndarray<nb::array_api> shared_array_of(TensorView view, std::shared_ptr<const void> owner,
+                                           std::optional<int> gpu) {
+  if (view.residence() == Residence::kHost) gpu.reset();
+  return shared<nb::ndarray<nb::array_api>>(view, {std::move(owner), gpu});
 }
 
 Array array_of(const Tensor& tensor) {
@@ -90,12 +110,16 @@ template Array array_of(std::vector<int64_t>, std::initializer_list<int64_t>);
 
 Array SequenceCaptures::operator[](const std::string& site) const {
   const TensorView view = captures_->view(site, sequence_);
-  if (view.dtype() == DType::kBF16)
+  if (view.dtype() == DType::kBF16 && view.residence() == Residence::kHost)
     user_error(
         "{} is captured as bf16, which NumPy does not have: capture it with store=\"f32\" or "
         "\"f16\", or use torch.from_dlpack(captures.dlpack(\"{}\"))",
         site, site);
   return array_of(view, captures_);
+}
+
+nb::ndarray<nb::array_api> SequenceCaptures::dlpack(const std::string& site) const {
+  return shared_array_of(captures_->view(site, sequence_), captures_, gpu_);
 }
 
 }  // namespace vitrine::python

@@ -21,6 +21,7 @@
 #include "python/src/parameters.h"
 #include "python/src/runs.h"
 #include "python/src/shared_object.h"
+#include "vitrine/gpu.h"
 
 namespace vitrine::python {
 using namespace internal;
@@ -104,12 +105,16 @@ void bind_making(nb::class_<Model>& model, const char* name, Parameters<LoadValu
       nb::sig(signature.c_str()), doc);
 }
 
-/// One pass, with the GIL released.
-std::shared_ptr<const Run> pass(const Model& model, const Batch& batch, const HookPlan& plan,
-                                const std::string& logits) {
-  const ForwardOptions options{.logits = logit_rows_of(logits)};
+/// One pass, with the GIL released. `on_device`: results stay on the model's GPU, complete.
+RunBatch pass(const Model& model, const Batch& batch, const HookPlan& plan,
+              const std::string& logits, bool on_device) {
+  const ForwardOptions options{.logits = logit_rows_of(logits),
+                               .residence = on_device ? Residence::kDevice : Residence::kHost};
   const nb::gil_scoped_release release;
-  return std::make_shared<const Run>(model.forward(batch, plan, options));
+  auto run = std::make_shared<const Run>(model.forward(batch, plan, options));
+  if (!on_device) return {std::move(run)};
+  finish_passes(model);
+  return {std::move(run), gpu_of(model)};
 }
 
 /// The plan of a call: the one given, or the hooks compiled.
@@ -303,7 +308,8 @@ void bind_passes(nb::class_<Model>& model) {
 
 `capture`: site names with globs ("blocks.*.hook_resid_post"), Capture objects, or a sequence of
 them. `edits`: Edit objects, applied in this order; a capture reads a site after its edits. `plan`:
-from compile(), instead of both. `logits`: "all", "last" or "none".
+from compile(), instead of both. `logits`: "all", "last" or "none". `on_device`: results stay on the model's
+GPU, for dlpack(); on a CPU it changes nothing.
 
 A text gets the tokens that `bos` of load() says. Each sequence has the same bits alone and in any batch. Raises
 Error for an empty prompt, more tokens than the context, an id outside the vocabulary, a site that
@@ -312,32 +318,35 @@ does not exist, and a run that does not fit in memory. Other threads run meanwhi
       .def(
           "run",
           [](const Model& self, const PromptArg& prompt, nb::object capture, nb::object edits,
-             const HookPlan* plan, const std::string& logits) {
+             const HookPlan* plan, const std::string& logits, bool on_device) {
             const Batch batch = {ids_of(self, prompt)};
-            return RunOfSequence{
+            const RunBatch found =
                 pass(self, batch, plan_of(self, {std::move(capture), std::move(edits)}, plan),
-                     logits),
-                0};
+                     logits, on_device);
+            return RunOfSequence{found.run, 0, found.gpu};
           },
           nb::arg("prompt"), nb::kw_only(), nb::arg("capture") = nb::tuple(),
           nb::arg("edits") = nb::tuple(), nb::arg("plan") = nb::none(), nb::arg("logits") = "all",
+          nb::arg("on_device") = false,
           nb::sig("def run(self, prompt: vitrine.types.Prompt, *, capture: vitrine.types.Captured "
                   "= (), edits: vitrine.types.Edits = (), plan: Plan | None = None, logits: "
-                  "vitrine.types.Logits = 'all') -> Run"),
+                  "vitrine.types.Logits = 'all', on_device: bool = False) -> Run"),
           doc)
       .def(
           "run",
           [](const Model& self, const BatchArg& prompts, nb::object capture, nb::object edits,
-             const HookPlan* plan, const std::string& logits) {
+             const HookPlan* plan, const std::string& logits, bool on_device) {
             const Batch batch = batch_of(self, prompts);
-            return RunBatch{pass(
-                self, batch, plan_of(self, {std::move(capture), std::move(edits)}, plan), logits)};
+            return pass(self, batch, plan_of(self, {std::move(capture), std::move(edits)}, plan),
+                        logits, on_device);
           },
           nb::arg("prompts"), nb::kw_only(), nb::arg("capture") = nb::tuple(),
           nb::arg("edits") = nb::tuple(), nb::arg("plan") = nb::none(), nb::arg("logits") = "all",
+          nb::arg("on_device") = false,
           nb::sig("def run(self, prompts: vitrine.types.Prompts, *, capture: "
                   "vitrine.types.Captured = (), edits: vitrine.types.Edits = (), plan: Plan | None "
-                  "= None, logits: vitrine.types.Logits = 'all') -> RunBatch"))
+                  "= None, logits: vitrine.types.Logits = 'all', on_device: bool = False) -> "
+                  "RunBatch"))
       .def(
           "compile",
           [](const Model& self, nb::object capture, nb::object edits, nb::object wrt) {

@@ -87,20 +87,22 @@ Arrays are read-only and share the run's memory, which lives as long as one of t
       .def(
           "mean",
           [](const SequenceCaptures& self, const std::string& site) {
+            if (self.all()->device() != nullptr)
+              user_error(
+                  "the captures are on the GPU: take the mean of torch.from_dlpack(captures.dlpack("
+                  "\"{}\")), or run without on_device=True",
+                  site);
             return array_of(self.all()->mean(site));
           },
           nb::arg("site"),
           nb::sig("def mean(self, site: str) -> numpy.typing.NDArray[numpy.float32]"),
           "Mean over all captured positions of all sequences of the pass, summed in double\n"
           "precision: the operand of a mean ablation (Edit.replace).")
-      .def(
-          "dlpack",
-          [](const SequenceCaptures& self, const std::string& site) {
-            return shared_array_of(self.all()->view(site, self.sequence()), self.all());
-          },
-          nb::arg("site"), nb::sig("def dlpack(self, site: str) -> typing.Any"),
-          "The same memory as an object with __dlpack__, in every type that is stored, bf16\n"
-          "included: torch.from_dlpack(captures.dlpack(site)). It must not be written to.");
+      .def("dlpack", &SequenceCaptures::dlpack, nb::arg("site"),
+           nb::sig("def dlpack(self, site: str) -> typing.Any"),
+           "The same memory as an object with __dlpack__, in every type that is stored, bf16\n"
+           "included, and on the GPU after run(on_device=True):\n"
+           "torch.from_dlpack(captures.dlpack(site)). It must not be written to.");
 }
 
 }  // namespace
@@ -140,6 +142,15 @@ void bind_runs(nb::module_& module) {
           [](const RunOfSequence& self, const std::string& site) { return self.captures()[site]; },
           nb::sig("def __getitem__(self, site: str, /) -> numpy.typing.NDArray[numpy.float32]"),
           "captures[site]")
+      .def(
+          "dlpack",
+          [](const RunOfSequence& self, const std::string& site) {
+            if (site != "logits" || self.run->captures().has(site))
+              return self.captures().dlpack(site);
+            return shared_array_of(self.part().logits, self.run, self.gpu);
+          },
+          nb::arg("site"), nb::sig("def dlpack(self, site: str) -> typing.Any"),
+          "captures.dlpack(site), and of \"logits\" those of the pass.")
       .def("__contains__", [](const RunOfSequence& self, const std::string& site) {
         return self.run->captures().has(site);
       });
@@ -156,7 +167,7 @@ void bind_runs(nb::module_& module) {
       .def("__len__", [](const RunBatch& self) { return self.run->sequences(); })
       .def("__getitem__",
            [](const RunBatch& self, int64_t index) {
-             return RunOfSequence{self.run, python_index(index, self.run->sequences())};
+             return RunOfSequence{self.run, python_index(index, self.run->sequences()), self.gpu};
            })
       .def(
           "keys", [](const RunBatch& self) { return names_of(self.run->captures()); },
@@ -170,6 +181,13 @@ void bind_runs(nb::module_& module) {
           nb::sig("def rows(self, site: str) -> numpy.typing.NDArray[numpy.float32]"),
           "Rows of all sequences one after the other, [N, D], [N, H, K], ...: without a copy.\n"
           "Error for a map.")
+      .def(
+          "dlpack",
+          [](const RunBatch& self, const std::string& site) {
+            return shared_array_of(self.run->captures().entry(site).rows(), self.run, self.gpu);
+          },
+          nb::arg("site"), nb::sig("def dlpack(self, site: str) -> typing.Any"),
+          "rows(site) as Captures.dlpack() gives them.")
       .def(
           "offsets",
           [](const RunBatch& self, const std::string& site) {

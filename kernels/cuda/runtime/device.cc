@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "kernels/cuda/runtime/status.h"
 #include "kernels/cuda/runtime/switches.h"
+#include "kernels/cuda/runtime/wait.h"
 
 // A package of its own in a CUDA toolkit, which a minimal installation lacks.
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -193,6 +194,12 @@ class CudaDevice : public Device {
 };
 
 }  // namespace
+
+bool wait_for_gpu(int index) noexcept {
+  const bool done = cudaSetDevice(index) == cudaSuccess && cudaDeviceSynchronize() == cudaSuccess;
+  if (!done) cudaGetLastError();
+  return done;
+}
 
 int device_count() {
   int count = 0;
