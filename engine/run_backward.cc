@@ -6,10 +6,12 @@
 #include "base/check.h"
 #include "engine/backward.h"
 #include "engine/compiled_hooks.h"
+#include "engine/given_residuals.h"
 #include "engine/model_state.h"
 #include "engine/prepared_pass.h"
 #include "engine/resolved_targets.h"
 #include "engine/run_pass.h"
+#include "vitrine/resume.h"
 
 namespace vitrine {
 using namespace internal;
@@ -58,10 +60,11 @@ void check_sites(const Plan& gradients, const ResolvedTargets& targets,
 class BackwardRun {
  public:
   BackwardRun(const ModelState& model, const Batch& batch, const std::vector<Target>& targets,
-              const HookPlan& plan, const BackwardOptions& options)
+              const HookPlan& plan, const BackwardOptions& options, const PassStart& start = {})
       : model_(model),
         batch_(batch),
         options_(options),
+        start_(start),
         cache_(transient_cache(model, batch)),
         targets_(targets, batch, model.config),
         hooks_(shared_hooks(plan, model)),
@@ -70,6 +73,10 @@ class BackwardRun {
         gradient_plan_(requested_gradients(*hooks_)),
         seed_shapes_(compile(targets_.seeds(nullptr, nullptr))) {
     hooks_->forward.refuse_memory("backward()");
+    if (start.layer) {
+      check_reached(forward_plan_, *start.layer);
+      check_reached(gradient_plan_, *start.layer);
+    }
     check_sites(gradient_plan_, targets_, options.linearised, static_cast<int>(batch.size()),
                 model.config);
     result_.values.assign(batch.size(), 0.0);
@@ -188,7 +195,10 @@ class BackwardRun {
                     megabytes(layout.forward.bytes()), megabytes(layout.gradients.bytes),
                     megabytes(layout.working_bytes + layout.seed_bytes)));
     result_.kept_bytes = std::max(result_.kept_bytes, layout.forward.working_bytes);
-    PreparedPass pass(model_, forward_plan_, cache_, std::move(layout.forward));
+    PreparedPass pass(model_, forward_plan_, cache_, std::move(layout.forward), start_.layer);
+    if (start_.layer) start_.place(pass);
+    if (targets_.of_logits().empty() && pass.logits().rows.empty())
+      pass.forward_pass().end_at = end_of_forward(pass.rows().slices);
     pass.run();
     const std::shared_ptr<const Captures> captured = collect_run(pass);
     differentiate(pass, layout, compile(targets_.seeds(captured.get(), &result_.values)));
@@ -258,6 +268,12 @@ class BackwardRun {
     return last;
   }
 
+  /// Where a pass without logits may end. Of the block where the backward pass begins it reads all.
+  PassPoint end_of_forward(std::span<const SequenceSlice> slices) const {
+    const PassPoint whole_block{last_point(slices).depth, Site::kResidPost};
+    return std::max(whole_block, last_used(forward_plan_, model_.config).value_or(PassPoint{}));
+  }
+
   PassPoint first_point() const {
     PassPoint first{model_.config.layers, Site::kLogits};
     for (const PlannedCapture& capture : gradient_plan_.captures())
@@ -268,6 +284,7 @@ class BackwardRun {
   const ModelState& model_;
   const Batch& batch_;
   const BackwardOptions& options_;
+  const PassStart& start_;
   KvCache cache_;  // first, for its batch is checked before anything looks at it
   ResolvedTargets targets_;
   std::shared_ptr<const CompiledHooks> hooks_;
@@ -290,6 +307,14 @@ Backward backward(const Model& model, const Batch& batch, const std::vector<Targ
 Backward backward(const Model& model, const Batch& batch, const std::vector<Target>& targets,
                   const HookPlan& plan, const BackwardOptions& options) {
   return BackwardRun(state_of(model), batch, targets, plan, options).run();
+}
+
+Backward backward_from(const Model& model, int layer, const std::vector<TensorView>& residuals,
+                       const std::vector<Target>& targets, const HookPlan& plan,
+                       const BackwardOptions& options) {
+  const ModelState& state = state_of(model);
+  const GivenResiduals given(state, layer, residuals);
+  return BackwardRun(state, given.tokens, targets, plan, options, given.start).run();
 }
 
 }  // namespace vitrine

@@ -127,10 +127,6 @@ void check_batch(const ModelState& model, const Batch& batch, const KvCache& cac
   if (!any) user_error("missing new tokens in all sequences: expected at least one");
 }
 
-namespace {
-
-/// The last site that is captured or edited, where a pass may end if it gives no logits and is not
-/// continued. Nothing: it runs to its end.
 std::optional<PassPoint> last_used(const Plan& plan, const Config& config) {
   std::optional<PassPoint> last;
   const auto use = [&](Site site, int layer) {
@@ -140,8 +136,6 @@ std::optional<PassPoint> last_used(const Plan& plan, const Config& config) {
   for (const PlannedEdit& edit : plan.edits()) use(edit.site, edit.layer);
   return last;
 }
-
-}  // namespace
 
 PassLogits run_pass(const ModelState& model, const Plan& plan, KvCache& cache, const Batch& tokens,
                     const ForwardOptions& options, CaptureCollector& collector,

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 
+#include "engine/forward.h"
 #include "engine/kv_cache.h"
 #include "engine/model_state.h"
 #include "hooks/hook_run.h"
@@ -44,6 +45,10 @@ struct PassStart {
   std::optional<int> layer;
   std::function<void(PreparedPass&)> place;
 };
+
+/// The last site that is captured or edited, where a pass may end if it gives no logits and is not
+/// continued. Nothing: it runs to its end.
+std::optional<PassPoint> last_used(const Plan& plan, const Config& config);
 
 /// One forward pass: lays out and checks memory, runs, collects captures where `options` wants
 /// them, and moves the cache's lengths forward. The batch has been checked.

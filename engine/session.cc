@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/check.h"
 #include "engine/compiled_hooks.h"
+#include "engine/given_residuals.h"
 #include "engine/model_state.h"
 #include "engine/prepared_pass.h"
 #include "engine/run_pass.h"
@@ -48,45 +49,6 @@ Run Session::forward(const Batch& tokens, const HookPlan& plan, const ForwardOpt
   return make_run(model, state_->cache, tokens, logits, options, collector);
 }
 
-namespace {
-
-/// Batch with the number of residual rows per sequence; its ids are not read. Throws Error (user).
-Batch rows_as_tokens(const std::vector<TensorView>& residuals, const Config& config) {
-  Batch tokens;
-  for (const TensorView& rows : residuals) {
-    const bool fits = rows.shape().rank() == 2 && rows.shape()[1] == config.width;
-    if (!fits)
-      user_error("the residuals of sequence {} have shape {}: expected [tokens, {}]", tokens.size(),
-                 rows.shape().to_string(), config.width);
-    if (rows.dtype() != DType::kF32)
-      user_error("the residuals of sequence {} are {}: expected f32", tokens.size(),
-                 dtype_name(rows.dtype()));
-    tokens.emplace_back(static_cast<size_t>(rows.shape()[0]), 0);
-  }
-  return tokens;
-}
-
-void place_rows(Backend& backend, void* to, const TensorView& rows) {
-  if (rows.residence() == Residence::kDevice)
-    backend.copy(to, rows.data(), rows.bytes());
-  else
-    backend.upload(to, rows.data(), rows.bytes());
-}
-
-void check_hooks_from(const Plan& plan, int layer) {
-  const auto check = [layer](Site site, int at, const std::string& name) {
-    const bool reached = site_info(site).per_layer ? at >= layer : site > Site::kPosEmbed;
-    if (!reached)
-      user_error("a pass resumed at block {} does not reach '{}'; select later sites in the hooks",
-                 layer, name);
-  };
-  for (const PlannedCapture& capture : plan.captures())
-    check(capture.site, capture.layer, capture.name);
-  for (const PlannedEdit& edit : plan.edits()) check(edit.site, edit.layer, edit.name);
-}
-
-}  // namespace
-
 Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, const Hooks& hooks,
                           const ForwardOptions& options) {
   return forward_from(layer, residuals, compile(hooks), options);
@@ -95,21 +57,14 @@ Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, c
 Run Session::forward_from(int layer, const std::vector<TensorView>& residuals, const HookPlan& plan,
                           const ForwardOptions& options) {
   const ModelState& model = *state_->model;
-  if (layer < 0 || layer >= model.config.layers)
-    user_error("layer {} is out of range: expected 0..{}", layer, model.config.layers - 1);
-  const Batch tokens = rows_as_tokens(residuals, model.config);
-  check_batch(model, tokens, state_->cache);
+  const GivenResiduals given(model, layer, residuals);
+  check_batch(model, given.tokens, state_->cache);
   const Plan& hooks = forward_plan(plan, model);
-  check_hooks_from(hooks, layer);
-  const auto place = [&](PreparedPass& pass) {
-    const Mat to = pass.forward_pass().layer(layer).resid_pre;
-    for (size_t s = 0; s < residuals.size(); ++s)
-      place_rows(*model.backend, to.row(pass.rows().slices[s].row), residuals[s]);
-  };
+  check_reached(hooks, layer);
   CaptureCollector collector;
   const PassLogits logits =
-      run_pass(model, hooks, state_->cache, tokens, options, collector, {layer, place});
-  return make_run(model, state_->cache, tokens, logits, options, collector);
+      run_pass(model, hooks, state_->cache, given.tokens, options, collector, given.start);
+  return make_run(model, state_->cache, given.tokens, logits, options, collector);
 }
 
 Session Session::fork(int sequence, int copies) const {

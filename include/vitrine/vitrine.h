@@ -19,6 +19,7 @@
 //   generate.h         continue a text, with captures and edits
 //   beam_search.h      the best continuations of a text
 //   gradients.h        gradients of a scalar target with respect to activations
+//   resume.h           passes that begin at a block, with given rows of the residual stream
 //   logit_rows.h       full rows of logits, a few at a time
 //   non_finite.h       where a NaN or an infinity first appears
 //   running_moments.h  means and covariances of captured rows, accumulated on the model's device
@@ -50,6 +51,7 @@
 #include "vitrine/model.h"
 #include "vitrine/non_finite.h"
 #include "vitrine/report.h"
+#include "vitrine/resume.h"
 #include "vitrine/run.h"
 #include "vitrine/running_moments.h"
 #include "vitrine/sites.h"

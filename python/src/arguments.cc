@@ -219,4 +219,10 @@ Tensor tensor_of(nb::handle array, const char* name) {
   return Tensor::from({view.data(), view.size()}, Shape(std::span<const int64_t>(sizes)));
 }
 
+std::vector<Tensor> tensors_of(nb::handle arrays, const char* name) {
+  std::vector<Tensor> found;
+  for (const nb::handle item : arrays) found.push_back(tensor_of(item, name));
+  return found;
+}
+
 }  // namespace vitrine::python

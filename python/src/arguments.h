@@ -88,5 +88,7 @@ extern template Indices<int64_t> indices_of(nb::handle, const char*);
 nb::object numpy_of(nb::handle array, const char* name);
 /// The same as a float32 copy.
 Tensor tensor_of(nb::handle array, const char* name);
+/// Of each array of a sequence. Throws as tensor_of does.
+std::vector<Tensor> tensors_of(nb::handle arrays, const char* name);
 
 }  // namespace vitrine::python

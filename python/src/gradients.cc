@@ -14,6 +14,7 @@
 #include "python/src/immutable.h"
 #include "python/src/model.h"
 #include "python/src/runs.h"
+#include "vitrine/resume.h"
 
 namespace vitrine::python {
 using namespace internal;
@@ -76,17 +77,45 @@ std::vector<Target> targets_of(const Model& model, const nb::object& targets) {
   return found;
 }
 
-std::shared_ptr<const Backward> run(const Model& model, const Batch& batch,
-                                    const nb::object& target, const HookArgs& args,
-                                    const std::string& logits, bool constant_patterns,
-                                    bool constant_scales) {
+/// `pass` is called with the targets, the plan and the options.
+template <typename Pass>
+std::shared_ptr<const Backward> run(const Model& model, const nb::object& target,
+                                    const HookArgs& args, const std::string& logits,
+                                    const Linearised& linearised, Pass pass) {
   const HookPlan plan = compiled(model, args);
   const std::vector<Target> targets = targets_of(model, target);
   BackwardOptions options;
   options.logits = logit_rows_of(logits);
-  options.linearised = {.patterns = constant_patterns, .scales = constant_scales};
+  options.linearised = linearised;
   const nb::gil_scoped_release release;
-  return std::make_shared<const Backward>(backward(model, batch, targets, plan, options));
+  return std::make_shared<const Backward>(pass(targets, plan, options));
+}
+
+std::shared_ptr<const Backward> run(const Model& model, const Batch& batch,
+                                    const nb::object& target, const HookArgs& args,
+                                    const std::string& logits, const Linearised& linearised) {
+  return run(model, target, args, logits, linearised,
+             [&](const auto& targets, const auto& plan, const auto& options) {
+               return backward(model, batch, targets, plan, options);
+             });
+}
+
+std::vector<GradientsOfSequence> each_of(const std::shared_ptr<const Backward>& found) {
+  std::vector<GradientsOfSequence> all;
+  for (int i = 0; i < found->run.sequences(); ++i) all.push_back({found, i});
+  return all;
+}
+
+std::vector<GradientsOfSequence> gradients_from(const Model& model, int layer, nb::handle residuals,
+                                                const nb::object& target, const HookArgs& args,
+                                                const std::string& logits,
+                                                const Linearised& linearised) {
+  const std::vector<Tensor> rows = tensors_of(residuals, "residuals");
+  const std::vector<TensorView> views(rows.begin(), rows.end());
+  return each_of(run(model, target, args, logits, linearised,
+                     [&](const auto& targets, const auto& plan, const auto& options) {
+                       return backward_from(model, layer, views, targets, plan, options);
+                     }));
 }
 
 void bind_target(nb::module_& module) {
@@ -176,8 +205,9 @@ activations of the forward pass. A list of prompts is one batch, with one target
       nb::arg("capture") = nb::tuple(), nb::arg("edits") = nb::tuple(), \
       nb::arg("logits") = "none", nb::arg("constant_patterns") = false, \
       nb::arg("constant_scales") = false
-#define VITRINE_GRADIENT_SIGNATURE(argument, type, target, result)                               \
-  nb::sig("def gradients(self, " argument ": " type ", target: " target                          \
+#define VITRINE_RESIDUALS "collections.abc.Sequence[numpy.typing.ArrayLike]"
+#define VITRINE_GRADIENT_SIGNATURE(name, arguments, target, result)                              \
+  nb::sig("def " name "(self, " arguments ", target: " target                                    \
           ", *, wrt: vitrine.types.Captured, capture: vitrine.types.Captured = (), edits: "      \
           "vitrine.types.Edits = (), logits: vitrine.types.Logits = 'none', constant_patterns: " \
           "bool = False, constant_scales: bool = False) -> " result)
@@ -239,29 +269,40 @@ void bind_gradients(nb::module_& module, nb::class_<Model>& model) {
              bool scales) {
             return GradientsOfSequence{run(self, {ids_of(self, prompt)}, target,
                                            {std::move(capture), std::move(edits), std::move(wrt)},
-                                           logits, patterns, scales),
+                                           logits, {patterns, scales}),
                                        0};
           },
           nb::arg("prompt"), VITRINE_GRADIENT_ARGUMENTS,
-          VITRINE_GRADIENT_SIGNATURE("prompt", "vitrine.types.Prompt", "Target", "Gradients"),
+          VITRINE_GRADIENT_SIGNATURE("gradients", "prompt: vitrine.types.Prompt", "Target",
+                                     "Gradients"),
           kGradientsDoc)
       .def(
           "gradients",
           [](const Model& self, const BatchArg& prompts, const nb::object& target, nb::object wrt,
              nb::object capture, nb::object edits, const std::string& logits, bool patterns,
              bool scales) {
-            const Batch batch = batch_of(self, prompts);
-            const auto found =
-                run(self, batch, target, {std::move(capture), std::move(edits), std::move(wrt)},
-                    logits, patterns, scales);
-            std::vector<GradientsOfSequence> all;
-            for (size_t i = 0; i < batch.size(); ++i) all.push_back({found, static_cast<int>(i)});
-            return all;
+            return each_of(run(self, batch_of(self, prompts), target,
+                               {std::move(capture), std::move(edits), std::move(wrt)}, logits,
+                               {patterns, scales}));
           },
           nb::arg("prompts"), VITRINE_GRADIENT_ARGUMENTS,
-          VITRINE_GRADIENT_SIGNATURE("prompts", "vitrine.types.Prompts",
+          VITRINE_GRADIENT_SIGNATURE("gradients", "prompts: vitrine.types.Prompts",
                                      "Target | collections.abc.Sequence[Target]",
-                                     "list[Gradients]"));
+                                     "list[Gradients]"))
+      .def(
+          "gradients_from",
+          [](const Model& self, int layer, const nb::object& residuals, const nb::object& target,
+             nb::object wrt, nb::object capture, nb::object edits, const std::string& logits,
+             bool patterns, bool scales) {
+            return gradients_from(self, layer, residuals, target,
+                                  {std::move(capture), std::move(edits), std::move(wrt)}, logits,
+                                  {patterns, scales});
+          },
+          nb::arg("layer"), nb::arg("residuals"), VITRINE_GRADIENT_ARGUMENTS,
+          VITRINE_GRADIENT_SIGNATURE("gradients_from", "layer: int, residuals: " VITRINE_RESIDUALS,
+                                     "Target | collections.abc.Sequence[Target]",
+                                     "list[Gradients]"),
+          "gradients() of passes that begin at block `layer`: see run_from().");
 }
 
 }  // namespace vitrine::python

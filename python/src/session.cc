@@ -12,6 +12,7 @@
 #include "python/src/hooks.h"
 #include "python/src/model.h"
 #include "python/src/runs.h"
+#include "vitrine/resume.h"
 
 namespace vitrine::python {
 using namespace internal;
@@ -33,8 +34,7 @@ class PythonSession {
 
   RunBatch run_from(int layer, nb::handle residuals, const HookArgs& args,
                     const std::string& logits) {
-    std::vector<Tensor> rows;
-    for (const nb::handle item : residuals) rows.push_back(tensor_of(item, "residuals"));
+    const std::vector<Tensor> rows = tensors_of(residuals, "residuals");
     const std::vector<TensorView> views(rows.begin(), rows.end());
     const Hooks hooks = hooks_of(model_, args);
     const ForwardOptions options{.logits = logit_rows_of(logits)};
@@ -72,6 +72,16 @@ class PythonSession {
   Session session_;
   std::mutex mutex_;
 };
+
+RunBatch run_from(const Model& model, int layer, nb::handle residuals, const HookArgs& args,
+                  const std::string& logits) {
+  const std::vector<Tensor> rows = tensors_of(residuals, "residuals");
+  const std::vector<TensorView> views(rows.begin(), rows.end());
+  const HookPlan plan = compiled(model, args);
+  const ForwardOptions options{.logits = logit_rows_of(logits)};
+  const nb::gil_scoped_release release;
+  return {std::make_shared<const Run>(forward_from(model, layer, views, plan, options))};
+}
 
 }  // namespace
 
@@ -125,6 +135,21 @@ Each pass appends tokens and gives the same bits as one pass over the whole sequ
            "Number of tokens of a sequence.")
       .def("truncate", &PythonSession::truncate, nb::arg("length"), nb::arg("sequence") = 0,
            "Discards all positions from `length` on.");
+  model.def(
+      "run_from",
+      [](const Model& self, int layer, nb::object residuals, nb::object capture, nb::object edits,
+         const std::string& logits) {
+        return run_from(self, layer, residuals, {std::move(capture), std::move(edits)}, logits);
+      },
+      nb::arg("layer"), nb::arg("residuals"), nb::kw_only(), nb::arg("capture") = nb::tuple(),
+      nb::arg("edits") = nb::tuple(), nb::arg("logits") = "all",
+      nb::sig("def run_from(self, layer: int, residuals: "
+              "collections.abc.Sequence[numpy.typing.ArrayLike], *, capture: "
+              "vitrine.types.Captured = (), edits: vitrine.types.Edits = (), logits: "
+              "vitrine.types.Logits = 'all') -> RunBatch"),
+      "One pass of block `layer` and the later ones over blocks.<layer>.hook_resid_pre of each\n"
+      "sequence, one [T, D] array each. Earlier blocks do not run, nor with logits=\"none\" those\n"
+      "after the last captured or edited site.");
   model.def(
       "session",
       [](const Model& self, int sequences, int64_t capacity) {

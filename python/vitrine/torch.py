@@ -12,6 +12,7 @@ Weights are constants. Needs torch, which `import vitrine` does not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 
 from vitrine import until_exit
 from vitrine._vitrine import Edit, Model, Target
-from vitrine.types import Edits, Prompt
+from vitrine.types import Edits, Logits, Prompt
 
 
 def forward(
@@ -35,13 +36,24 @@ def forward(
 
     `inputs`: whole sites by name ("hook_embed" are the token embeddings), each in the shape of a
     capture. `outputs`: names of sites, float32 tensors in the shape of captures. `edits` apply
-    before the inputs. Gradients reach the inputs from every output. Raises what Model.run and
-    Model.gradients raise; values must be on the CPU in a floating type.
+    before the inputs. Gradients reach the inputs from every output. Where an input is the whole
+    residual stream at a block, and nothing else that is named comes before it, the pass begins there.
+    Raises what Model.run and Model.gradients raise; values must be on the CPU in a floating type.
     """
     given = [edits] if isinstance(edits, Edit) else list(edits)
-    names = tuple(inputs)
-    results = _Pass.apply(model, prompt, names, tuple(outputs), given, *inputs.values())
+    work = _Work(prompt, tuple(inputs), tuple(outputs), _first_block(model, prompt, inputs, outputs, given))
+    results = _Pass.apply(model, work, given, *inputs.values())
     return dict(zip(outputs, cast("tuple[torch.Tensor, ...]", results)))
+
+
+@dataclass(frozen=True)
+class _Work:
+    prompt: Prompt
+    names: tuple[str, ...]
+    """of the inputs"""
+    outputs: tuple[str, ...]
+    first: int | None
+    """the block with which the passes begin, if not with the embeddings"""
 
 
 class _Pass(torch.autograd.Function):
@@ -49,43 +61,81 @@ class _Pass(torch.autograd.Function):
     def forward(
         ctx: Any,
         model: Model,
-        prompt: Prompt,
-        names: tuple[str, ...],
-        outputs: tuple[str, ...],
+        work: _Work,
         edits: list[Edit],
         *values: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        ctx.prompt, ctx.names, ctx.outputs = prompt, names, outputs
+        ctx.work = work
         ctx.engine = until_exit.keep((model, edits))
         ctx.save_for_backward(*values)
-        run = model.run(
-            prompt,
-            capture=list(outputs),
-            edits=edits + _replacements(names, values),
-            logits="none" if "logits" not in outputs else "all",
-        )
-        return tuple(torch.from_numpy(run[name].copy()) for name in outputs)
+        edits = edits + _replacements(work, values)
+        capture = list(work.outputs)
+        logits: Logits = "none" if "logits" not in work.outputs else "all"
+        if work.first is None:
+            run = model.run(work.prompt, capture=capture, edits=edits, logits=logits)
+        else:
+            rows = [_array(_stream(work, values))]
+            run = model.run_from(work.first, rows, capture=capture, edits=edits, logits=logits)[0]
+        return tuple(torch.from_numpy(run[name].copy()) for name in work.outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         model, edits = ctx.engine.value()
-        target = _target(ctx.outputs, gradients)
-        found = model.gradients(
-            ctx.prompt,
-            target,
-            wrt=list(ctx.names),
-            edits=edits + _replacements(ctx.names, ctx.saved_tensors),
-        )
+        work: _Work = ctx.work
+        target = _target(work.outputs, gradients)
+        edits = edits + _replacements(work, ctx.saved_tensors)
+        if work.first is None:
+            wrt = list(work.names)
+            found = model.gradients(work.prompt, target, wrt=wrt, edits=edits)
+        else:
+            wrt = [_entry(work.first) if _block_after(name) == work.first else name for name in work.names]
+            rows = [_array(_stream(work, ctx.saved_tensors))]
+            found = model.gradients_from(work.first, rows, target, wrt=wrt, edits=edits)[0]
         values = [
             torch.from_numpy(found[name].copy()).to(value.dtype).reshape(value.shape)
-            for name, value in zip(ctx.names, ctx.saved_tensors)
+            for name, value in zip(wrt, ctx.saved_tensors)
         ]
-        return (None, None, None, None, None, *values)
+        return (None, None, None, *values)
 
 
-def _replacements(names: Sequence[str], values: Sequence[torch.Tensor]) -> list[Edit]:
+def _entry(layer: int) -> str:
+    return f"blocks.{layer}.hook_resid_pre"
+
+
+def _block_after(name: str) -> int | None:
+    """The block whose input a site is."""
+    if not name.endswith(("hook_resid_pre", "hook_resid_post")):
+        return None
+    return int(name.split(".")[1]) + name.endswith("_post")
+
+
+def _first_block(
+    model: Model, prompt: Prompt, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], edits: list[Edit]
+) -> int | None:
+    """The block with whose given input a pass can begin: all that is named comes after it."""
+    blocks = [block for block in map(_block_after, inputs) if block is not None]
+    first = max(blocks, default=None)
+    if edits or first is None or blocks.count(first) > 1 or first == model.config.layers:
+        return None
+    others = [*(name for name in inputs if _block_after(name) != first), *outputs]
+    if any(name in ("hook_embed", "hook_pos_embed") or "*" in name for name in others):
+        return None
+    if any(name.startswith("blocks.") and int(name.split(".")[1]) < first for name in others):
+        return None
+    tokens = len(model.encode(prompt)) if isinstance(prompt, str) else len(prompt)
+    given = next(value for name, value in inputs.items() if _block_after(name) == first)
+    return first if len(given) == tokens else None
+
+
+def _stream(work: _Work, values: Sequence[torch.Tensor]) -> torch.Tensor:
+    return next(value for name, value in zip(work.names, values) if _block_after(name) == work.first)
+
+
+def _replacements(work: _Work, values: Sequence[torch.Tensor]) -> list[Edit]:
     edits = []
-    for name, value in zip(names, values):
+    for name, value in zip(work.names, values):
+        if work.first is not None and _block_after(name) == work.first:
+            continue
         rows = _array(value)
         edits.append(Edit.replace(name, rows.reshape(len(rows), -1), positions=range(len(rows))))
     return edits

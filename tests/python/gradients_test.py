@@ -47,6 +47,22 @@ def test_the_tensors_of_a_batch_are_those_of_each_sequence(model):
         assert found.value == alone.value
 
 
+def test_gradients_of_a_pass_from_a_block_are_those_of_the_whole_pass(model, ids):
+    batch, stream, sites = [ids, ids[:3]], "blocks.2.hook_resid_pre", ["blocks.2.*", "blocks.3.attn.hook_q"]
+    rows = [run[stream] for run in model.run(batch, capture=stream)]
+    early = vitrine.Target.norm("blocks.2.attn.hook_z", 1)
+    for target, wrt in ((vitrine.Target.logit(" are"), sites), (early, [stream, "blocks.2.attn.hook_pattern"])):
+        whole = model.gradients(batch, target, wrt=wrt)
+        found = model.gradients_from(2, rows, target, wrt=wrt)
+        for one, expected in zip(found, whole):
+            assert one.value == expected.value
+            assert all(np.array_equal(one[name], expected[name]) for name in expected.gradients)
+    with pytest.raises(vitrine.Error, match="does not reach 'blocks.1.hook_resid_pre'"):
+        model.gradients_from(2, rows, vitrine.Target.logit(" are"), wrt="blocks.1.hook_resid_pre")
+    with pytest.raises(vitrine.Error, match="does not reach 'blocks.0.hook_mlp_out'"):
+        model.gradients_from(2, rows, vitrine.Target.norm("blocks.0.hook_mlp_out"), wrt=stream)
+
+
 def test_a_function_edit_needs_its_adjoint(model):
     double = dict(function=lambda values, place: values * 2)
     with pytest.raises(Error, match="adjoint|derivative|gradient"):

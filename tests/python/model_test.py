@@ -279,6 +279,20 @@ def test_a_session_gives_the_bits_of_one_pass(model, ids):
     assert np.array_equal(model.session().run_from(3, [resid])[0].logits, whole)
 
 
+def test_a_pass_from_a_block_gives_the_bits_of_the_whole_pass(model, ids):
+    sites = ["blocks.3.hook_resid_pre", "blocks.3.attn.hook_pattern", "ln_final.hook_normalized"]
+    runs = model.run([ids, ids[:2]], capture=sites)
+    rows = [run["blocks.3.hook_resid_pre"] for run in runs]
+    found = model.run_from(3, rows, capture=sites)
+    for run, expected in zip(found, runs):
+        assert np.array_equal(run.logits, expected.logits)
+        assert all(np.array_equal(run[site], expected[site]) for site in sites)
+    no_logits = model.run_from(3, rows, capture=sites[:2], logits="none")
+    assert np.array_equal(no_logits[0][sites[1]], runs[0][sites[1]])
+    with pytest.raises(vitrine.Error, match="resumed at block 3 does not reach 'blocks.2.hook_mlp_out'"):
+        model.run_from(3, rows, edits=vitrine.Edit.zero("blocks.2.hook_mlp_out"))
+
+
 def test_generation_is_the_argmax_of_each_step(model, ids):
     generation = model.generate(TEXT, 6, stop=[])
     text = list(ids)

@@ -125,3 +125,20 @@ def test_parts_of_a_kept_graph_are_differentiated_again_and_again(model):
         (last,) = torch.autograd.grad(2 * loss, values["blocks.1.hook_mlp_out"], retain_graph=True)
     again = torch.autograd.grad(loss, list(values.values()))
     assert all(map(torch.equal, first, again)) and torch.allclose(last, 2 * first[-1])
+
+
+@pytest.mark.parametrize("layer", range(1, cases.LAYERS + 1))
+def test_a_given_residual_has_the_gradient_of_the_whole_pass(model, passes, layer):
+    name = f"blocks.{layer}.hook_resid_pre" if layer < cases.LAYERS else f"blocks.{layer - 1}.hook_resid_post"
+    _, cache = model.run_with_cache(
+        IDS, names_filter=name, incl_bwd=True, return_type="loss", return_cache_object=False
+    )
+    residual = cache[name].clone().requires_grad_()
+    passes.clear()
+    logits = model(residual, start_at_layer=layer)
+    model.loss_fn(logits, IDS).backward()
+    assert len(passes) == 1
+    assert torch.allclose(residual.grad, cache[f"{name}_grad"], rtol=0, atol=1e-6)
+    if layer < cases.LAYERS:
+        stopped = model.blocks[layer](residual.detach())
+        assert torch.allclose(model(stopped, start_at_layer=layer + 1), logits, rtol=0, atol=1e-6)

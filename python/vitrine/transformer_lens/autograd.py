@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vitrine._vitrine import Edit, Gradients, Place, Target
+from vitrine._vitrine import Capture, Edit, Gradients, Place, Target
 from vitrine.transformer_lens.arrays import to_engine, to_torch
 from vitrine.transformer_lens.captures import captures
 from vitrine.transformer_lens.hook_points import CachingHook
@@ -155,10 +155,17 @@ class Backward:
         wanted = dict.fromkeys([*wrt, *(kept.engine for kept in self.kept)])
         # A pass needs something to differentiate with respect to, even where functions alone want gradients.
         wanted = wanted or {self.called[0].engine: None}
-        found = self.native.gradients(self.request.tokens, self.target, wrt=captures(wanted), edits=self._edits())
+        found = self._gradients(captures(wanted), self._edits())
         for kept in reversed(self.kept):
             call_backward_hooks(kept, kept.seen_gradient(self._tensor(_stacked(found, kept.engine))))
         self.found = {name: _stacked(found, name) for name in wrt}
+
+    def _gradients(self, wrt: list[Capture], edits: list[Edit]) -> list[Gradients]:
+        request = self.request
+        if request.residual is None:
+            return self.native.gradients(request.tokens, self.target, wrt=wrt, edits=edits)
+        first = min(request.start, self.native.config.layers - 1)  # a pass begins with a block
+        return self.native.gradients_from(first, to_engine(request.residual), self.target, wrt=wrt, edits=edits)
 
     def _tensor(self, values: Values) -> torch.Tensor:
         return to_torch(values, self.dtype, self.device)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from vitrine import until_exit
-from vitrine._vitrine import Edit, Model, Place, RunBatch
+from vitrine._vitrine import Edit, Model, Place, RunBatch, Session
 from vitrine.error import Error
 from vitrine.transformer_lens import autograd
 from vitrine.transformer_lens.arrays import batch_logits, batch_rows, to_engine, to_torch
@@ -185,22 +185,20 @@ class Pass:
         request = self.request
         logits: Logits = request.logits if request.stop is None else "none"
         count, length = request.tokens.shape
-        if residual is not None and request.start == self.native.config.layers:
-            edits = [autograd.replacement(self._entry(), to_engine(residual)), *edits]
-            residual = None
-        if request.cache is None and residual is None:
-            rows = request.tokens.tolist()
-            if not edits:
-                return self.native.run(rows, plan=self.plans[wanted], logits=logits)
-            return self.native.run(rows, capture=captures(wanted), edits=edits, logits=logits)
+        runner: Model | Session = self.native
         if request.cache is not None:
-            session = request.cache.session(self.native, count, length)
-        else:
-            session = self.native.session(count, capacity=length)
+            runner = request.cache.session(self.native, count, length)
         if residual is None:
-            return session.run(request.tokens.tolist(), capture=captures(wanted), edits=edits, logits=logits)
+            rows = request.tokens.tolist()
+            if isinstance(runner, Model) and not edits:
+                return runner.run(rows, plan=self.plans[wanted], logits=logits)
+            return runner.run(rows, capture=captures(wanted), edits=edits, logits=logits)
         given = to_engine(residual)
-        return session.run_from(request.start, list(given), capture=captures(wanted), edits=edits, logits=logits)
+        first = request.start
+        if first == self.native.config.layers:
+            edits = [autograd.replacement(self._entry(), given), *edits]
+            first -= 1  # a pass begins with a block
+        return runner.run_from(first, list(given), capture=captures(wanted), edits=edits, logits=logits)
 
     def _calls(self, site: Site) -> list[Edit]:
         """The edits that call a site's functions once with the values of all sequences.
