@@ -70,7 +70,7 @@ TEST(CorpusEstimate, CountsWhatACaptureWrites) {
     }
     EXPECT_EQ(tokens, rank_tokens) << "all ranks' tokens";
     EXPECT_NEAR(static_cast<double>(all_bytes), static_cast<double>(bytes),
-                0.02 * static_cast<double>(bytes));
+                0.03 * static_cast<double>(bytes));
   }
 }
 

@@ -46,7 +46,7 @@ class PatchingTransfers : public ::testing::Test {
     return Model::random(config(), 5, test_options({.threads = 1}));
   }
 
-  /// Bytes that `work` copies from the host to the backend's memory.
+  /// Bytes that `work` copies from the host to the backend's memory, besides the numbers of a batch.
   double uploaded_by(const std::function<void()>& work) const {
     clear_profiles();
     work();
@@ -59,31 +59,23 @@ class PatchingTransfers : public ::testing::Test {
   PatchMetric metric_{.answer = 5, .wrong = 17};
 };
 
-// Where a cell's tokens go: a slice, and three numbers a token.
-constexpr double kPlacedBytes = 64 + 12 * kTokens;
-
-TEST_F(PatchingTransfers, DoNotGrowWithTheReplacedValues) {
+TEST_F(PatchingTransfers, ReplacedValuesStayWhereTheModelRuns) {
   if (testing_support::on_cpu()) GTEST_SKIP() << "a CPU's memory is the host's";
   for (const Site site : {Site::kMlpOut, Site::kZ, Site::kPattern}) {
     for (const PatchOver over : {PatchOver::kWhole, PatchOver::kHeads}) {
       if (over == PatchOver::kHeads && site == Site::kMlpOut) continue;
-      Patching found;
       const double bytes = uploaded_by([&] {
-        found = patch(model_, clean_, corrupt_,
-                      {.metric = metric_, .cells = {.sites = {site}, .over = over}});
+        patch(model_, clean_, corrupt_,
+              {.metric = metric_, .cells = {.sites = {site}, .over = over}});
       });
-      const auto passes = static_cast<double>(found.work.cells + 2);
-      EXPECT_LE(bytes, passes * kPlacedBytes) << site_info(site).name;
-      EXPECT_GT(bytes, 0);
+      EXPECT_EQ(bytes, 0) << site_info(site).name;
     }
   }
-  Ablations ablated;
-  EXPECT_LE(uploaded_by([&] {
-              ablated = ablate(
-                  model_, clean_,
-                  {.ablation = Ablation::kResample, .metric = metric_, .others = {corrupt_}});
+  EXPECT_EQ(uploaded_by([&] {
+              ablate(model_, clean_,
+                     {.ablation = Ablation::kResample, .metric = metric_, .others = {corrupt_}});
             }),
-            static_cast<double>(ablated.work.cells + 2) * kPlacedBytes);
+            0);
 }
 
 // Each sender has two passes; a difference of final residuals is computed by the host.
@@ -93,7 +85,8 @@ TEST_F(PatchingTransfers, OfPathsAreTheDifferencesAlone) {
   const double bytes =
       uploaded_by([&] { found = path_patch(model_, clean_, corrupt_, {.metric = metric_}); });
   const auto senders = static_cast<double>(found.senders.size());
-  EXPECT_LE(bytes, (2 * senders + 2) * kPlacedBytes + senders * 64 * sizeof(float));
+  EXPECT_GT(bytes, 0);
+  EXPECT_LE(bytes, senders * 64 * sizeof(float));
 }
 
 TEST_F(PatchingTransfers, CellsAreWholeRunsWithThatEdit) {
