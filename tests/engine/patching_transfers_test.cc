@@ -46,7 +46,8 @@ class PatchingTransfers : public ::testing::Test {
     return Model::random(config(), 5, test_options({.threads = 1}));
   }
 
-  /// Bytes that `work` copies from the host to the backend's memory, besides the numbers of a batch.
+  /// Bytes that `work` copies from the host to the backend's memory, besides the numbers of a
+  /// batch.
   double uploaded_by(const std::function<void()>& work) const {
     clear_profiles();
     work();
