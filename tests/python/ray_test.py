@@ -130,7 +130,7 @@ def test_a_command_runs_once_for_each_row(tmp_path):
 
 
 def merged_table(arguments, out, parts, **file):
-    """As table() does it, by one actor that is no actor."""
+    """As table() does it, with Command called here in place of an actor."""
     rows = tables.split(arguments, out, parts=parts, **{"prompts": None, "pairs": None, **file})
     made = vitrine.ray.Command(tables.command_of(arguments, file.get("prompts")))
     for row in reversed(rows):

@@ -63,7 +63,7 @@ class Pass:
     passed: list[autograd.Passed] = field(default_factory=list)
     """what of a gradient their functions pass on to the engine"""
     state: torch.Tensor | None = None
-    """stands in torch's graph for what else the engine has after the last cut"""
+    """takes the place in torch's graph of what else the engine has after the last cut"""
     backwards: dict[int, autograd.Backward] = field(default_factory=dict)
     """backward passes that have not come to the first cut"""
     key: until_exit.Key = field(init=False)
