@@ -16,6 +16,7 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
 
+cmake_minimum_required(VERSION 3.25)  # a script has no policies otherwise
 set(commit "")
 if(archived MATCHES "^[0-9a-f]+$")
   string(SUBSTRING ${archived} 0 12 commit)
@@ -30,4 +31,4 @@ endif()
 if(NOT commit)
   set(commit unknown)
 endif()
-file(CONFIGURE OUTPUT ${OUT} CONTENT "#define VITRINE_COMMIT \"@commit@\"\n" @ONLY)
+file(CONFIGURE OUTPUT ${OUT} CONTENT "#define VITRINE_COMMIT \"${commit}\"\n")

@@ -165,7 +165,7 @@ class Backward:
         if request.residual is None:
             return self.native.gradients(request.tokens, self.target, wrt=wrt, edits=edits)
         first = min(request.start, self.native.config.layers - 1)  # a pass begins with a block
-        return self.native.gradients_from(first, to_engine(request.residual), self.target, wrt=wrt, edits=edits)
+        return self.native.gradients_from(first, list(to_engine(request.residual)), self.target, wrt=wrt, edits=edits)
 
     def _tensor(self, values: Values) -> torch.Tensor:
         return to_torch(values, self.dtype, self.device)
