@@ -2,13 +2,10 @@
 #include "engine/given_residuals.h"
 
 #include "base/check.h"
-#include "engine/compiled_hooks.h"
 #include "engine/model_state.h"
 #include "engine/prepared_pass.h"
-#include "vitrine/resume.h"
 
-namespace vitrine {
-namespace internal {
+namespace vitrine::internal {
 namespace {
 
 /// Batch with the number of residual rows per sequence; its ids are not read. Throws Error (user).
@@ -63,21 +60,4 @@ void check_reached(const Plan& plan, int layer) {
   for (const PlannedEdit& edit : plan.edits()) check(edit.site, edit.layer, edit.name);
 }
 
-}  // namespace internal
-
-using namespace internal;
-
-Run forward_from(const Model& model, int layer, const std::vector<TensorView>& residuals,
-                 const HookPlan& plan, const ForwardOptions& options) {
-  const ModelState& state = state_of(model);
-  const GivenResiduals given(state, layer, residuals);
-  const Plan& hooks = forward_plan(plan, state);
-  check_reached(hooks, layer);
-  KvCache cache = transient_cache(state, given.tokens);
-  CaptureCollector collector;
-  const PassLogits logits =
-      run_pass(state, hooks, cache, given.tokens, options, collector, given.start);
-  return make_run(state, cache, given.tokens, logits, options, collector);
-}
-
-}  // namespace vitrine
+}  // namespace vitrine::internal

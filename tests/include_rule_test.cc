@@ -46,6 +46,7 @@ const std::map<std::string, std::set<std::string>> kSees = {
       "bench"}},
     {"examples",
      {"base", "kernels", "hooks", "tokenizer", "engine", "analysis", "report", "vitrine.h"}},
+    {"tools", {}},
 };
 
 // These stand on the public headers: of the folders that they see they may open base/, analysis/,

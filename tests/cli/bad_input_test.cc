@@ -41,7 +41,7 @@ void expect_refused(const std::vector<std::string>& arguments,
   for (const std::string& word : words) EXPECT_NE(result.err.find(word), std::string::npos) << word;
 }
 
-TEST(BadInput, Bf16ArithmeticExpectsNarrowWeightsOnACpu) {
+TEST(BadArithmetic, Bf16ExpectsNarrowWeightsOnACpu) {
   const std::string model = std::string(VITRINE_SOURCE_DIR) + "/tests/goldens/plain";
   const auto score = [&](std::vector<std::string> more) {
     more.insert(more.begin(), {"score", "--model", model, "--ids", "1,2,3", "--arithmetic"});
