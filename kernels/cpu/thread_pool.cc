@@ -41,7 +41,8 @@ constexpr std::chrono::microseconds kSpin{50};
 /// A wait for one task that is longer than a time slice and than the caller's own tasks take shows
 /// that several other processes share the processor of the thread that is waited for. Beside one
 /// process two threads gain as much as they wait; beside more they lose. So jobs are done alone for
-/// a while, in proportion to what was lost.
+/// a while: as long as was lost, and twice as long each time that it happens again soon, up to
+/// kAlone times what was lost. A single stall, as on a virtual machine, costs little then.
 constexpr std::chrono::milliseconds kLongWait{6};
 constexpr int kOwnTasks = 3, kAlone = 8;
 
@@ -181,8 +182,16 @@ class Pool {
   /// The caller of a job worked for `worked` on `tasks` tasks, and then waited for the others.
   void has_waited(Clock::duration worked, int64_t tasks, Clock::duration waited) {
     if (tasks == 0 || waited < kLongWait || waited * tasks < kOwnTasks * worked) return;
-    const Clock::time_point until = Clock::now() + kAlone * waited;
-    alone_until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
+    const Clock::time_point now = Clock::now();
+    const Clock::rep last = last_alone_.load(std::memory_order_relaxed),
+                     since = now.time_since_epoch().count() - last;
+    const bool again = last != 0 && since < (kAlone * waited).count();
+    const int times =
+        again ? std::min(2 * times_alone_.load(std::memory_order_relaxed), kAlone) : 1;
+    const Clock::rep until = (now + times * waited).time_since_epoch().count();
+    times_alone_.store(times, std::memory_order_relaxed);
+    last_alone_.store(until, std::memory_order_relaxed);
+    alone_until_.store(until, std::memory_order_relaxed);
   }
 
   int threads() const { return started_.load(); }
@@ -234,6 +243,8 @@ class Pool {
   alignas(64) Word jobs_seen_ = 0;  // grows with every job; threads without work wait for that
   std::atomic<int> asleep_ = 0;
   std::atomic<Clock::rep> alone_until_ = 0;
+  std::atomic<Clock::rep> last_alone_ = 0;  // when the last time alone ended
+  std::atomic<int> times_alone_ = 1;        // what was lost, so often that time
   std::atomic<int> started_ = 0;
   std::mutex mutex_;    // of starting threads
   int most_ = INT_MAX;  // threads that the system gives
